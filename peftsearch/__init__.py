@@ -1,0 +1,40 @@
+"""peftsearch: find which PEFT method each layer of a transformer should get, and how large.
+
+The public names are loaded when they are first used; importing the package does not import
+torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peftsearch.api import run
+    from peftsearch.architecture import Architecture
+    from peftsearch.export.native import load, save
+    from peftsearch.injection import apply, unapply
+
+__version__ = "0.1.0"
+__all__ = ["Architecture", "__version__", "apply", "load", "run", "save", "unapply"]
+
+_HOMES = {
+    "run": "peftsearch.api",
+    "Architecture": "peftsearch.architecture",
+    "apply": "peftsearch.injection",
+    "unapply": "peftsearch.injection",
+    "save": "peftsearch.export.native",
+    "load": "peftsearch.export.native",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

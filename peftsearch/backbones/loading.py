@@ -1,0 +1,92 @@
+"""Load models, configs and tokenizers: built in, from a folder, or from the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+from peftsearch.backbones.base import Backbone, families, wrap
+from peftsearch.errors import ConfigError
+from peftsearch.hub import hub_call
+from peftsearch.micro import MODEL_DIR
+from peftsearch.nearest import did_you_mean
+
+BUILT_IN = {"micro-t5": MODEL_DIR}
+
+
+def source_of(name: str) -> str:
+    """Return what transformers should load for a model name: a folder or a Hub id."""
+    return str(BUILT_IN.get(name, name))
+
+
+def load_config(name: str) -> Any:
+    """Load a model's config.
+
+    Raises:
+        MissingError: The Hub or the folder does not have it.
+        ConfigError: The family is not supported.
+    """
+    source = source_of(name)
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        raise ConfigError(f'model "{name}" is a folder without config.json.')
+    config = hub_call(source, lambda: AutoConfig.from_pretrained(source))
+    if config.model_type not in families():
+        message = f'model "{name}" is of type "{config.model_type}", which is not supported.'
+        hint = f"{did_you_mean(config.model_type, families())} peftsearch list models"
+        raise ConfigError(message, hint)
+    return config
+
+
+def load_tokenizer(name: str) -> Any:
+    """Load a model's tokenizer."""
+    source = source_of(name)
+    return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
+
+
+def _prepare(config: Any, num_labels: int) -> type[Any]:
+    """Return the model class for a task, and write the number of labels into the config.
+
+    Args:
+        config: The model's config.
+        num_labels: Labels of a classification; 1 for a regression.
+    """
+    if config.is_encoder_decoder:
+        return AutoModelForSeq2SeqLM  # type: ignore[no-any-return]
+    config.num_labels = num_labels
+    config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
+    return AutoModelForSequenceClassification  # type: ignore[no-any-return]
+
+
+def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
+    """Load weights and tokenizer, freeze the model, find its sites.
+
+    Args:
+        name: ``micro-t5``, a folder, or a Hub id.
+        num_labels: Labels of the task; 1 for a regression. Ignored by encoder-decoders.
+        precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
+    """
+    config = load_config(name)
+    cls = _prepare(config, num_labels)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    source = source_of(name)
+    model = hub_call(source, lambda: cls.from_pretrained(source, config=config, dtype=dtype))
+    backbone = wrap(name, model, load_tokenizer(name))
+    backbone.reset_head(0)
+    return backbone
+
+
+def sketch_backbone(name: str, num_labels: int) -> Backbone:
+    """Build the model on the meta device from its config alone: every count, no weights."""
+    config = load_config(name)
+    cls = _prepare(config, num_labels)
+    with torch.device("meta"):
+        model = cls.from_config(config)
+    return wrap(name, model)

@@ -1,0 +1,53 @@
+"""T5 and its kin: T5, T5 v1.1, Flan-T5, mT5 and ByT5.
+
+Encoder and decoder layers, cross-attention, plain and gated feed-forward, key width that need
+not be width / heads, tied embeddings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from peftsearch.methods.base import SiteHost
+from peftsearch.site import Site
+
+MODEL_TYPES = ("t5", "mt5")
+
+
+def hosts(model: nn.Module) -> list[SiteHost]:
+    """Return the sites of both stacks in the order of the forward pass."""
+    t5: Any = model
+    found: list[SiteHost] = []
+    for stack in ("encoder", "decoder"):
+        for index, block in enumerate(getattr(t5, stack).block):
+            found += _layer(stack, index, block, t5.encoder.final_layer_norm)
+    return found
+
+
+def _layer(stack: str, index: int, block: Any, memory_norm: nn.Module) -> list[SiteHost]:
+    found, norms = [], {"attention": block.layer[0].layer_norm}
+    own_norm = block.layer[0].layer_norm
+    found.append(_attention(stack, index, "attention", block.layer[0].SelfAttention, own_norm))
+    if stack == "decoder":
+        cross = block.layer[1]
+        norms["cross_attention"] = cross.layer_norm
+        found.append(
+            _attention(stack, index, "cross_attention", cross.EncDecAttention, memory_norm)
+        )
+    norms["feed_forward"] = block.layer[-1].layer_norm
+    dense = block.layer[-1].DenseReluDense
+    if hasattr(dense, "wi"):
+        modules = {"up": dense.wi, "down": dense.wo}
+    else:  # gated: act(gate x) * (up x)
+        modules = {"up": dense.wi_1, "gate": dense.wi_0, "down": dense.wo}
+    found.append(SiteHost(Site(stack, index, "feed_forward", tuple(modules)), modules))
+    found.append(SiteHost(Site(stack, index, "norm", tuple(norms)), norms))
+    return found
+
+
+def _attention(stack: str, index: int, part: str, core: Any, key_norm: nn.Module) -> SiteHost:
+    modules = {name: getattr(core, name) for name in ("q", "k", "v", "o")}
+    site = Site(stack, index, part, tuple(modules))
+    return SiteHost(site, modules, core=core, num_heads=core.n_heads, key_norm=key_norm)

@@ -1,0 +1,133 @@
+"""Honest baselines at the same budget: one method everywhere, and random fill. Torch-free.
+
+A uniform baseline takes the method's usual modules at every site it can attach to and the
+largest size that fits. Where even the smallest size does not fit everywhere, it is kept to the
+parts of the layers that do: most parts first, then the most parameters.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from peftsearch.architecture import NONE, Choice
+from peftsearch.catalogue import method_facts
+from peftsearch.site import Site
+from peftsearch.space import Candidate, Cost, MethodFacts, SearchSpace
+
+#: The methods that run as uniform baselines, by baseline name.
+UNIFORM = {
+    "uniform-lora": "lora",
+    "uniform-adapter": "adapter",
+    "uniform-prefix": "prefix",
+    "uniform-bitfit": "bitfit",
+    "uniform-ia3": "ia3",
+    "uniform-layernorm": "layernorm",
+}
+_LARGEST = 4096
+
+
+def uniform(
+    method: MethodFacts, sites: Sequence[Site], cost: Cost, limit: int
+) -> tuple[Choice, ...] | None:
+    """Return the uniform architecture of a method, one choice per site; ``None`` if none fits."""
+    parts = [part for part in method.modules if any(site.part == part for site in sites)]
+    for count in range(len(parts), 0, -1):
+        found = []
+        for chosen in itertools.combinations(parts, count):
+            size = _largest_size(method, chosen, sites, cost, limit)
+            if size:
+                choices = _spread(method, chosen, sites, cost, size)
+                found.append((sum(c.num_params for c in choices), choices))
+        if found:
+            return max(found, key=lambda pair: pair[0])[1]
+    return None
+
+
+def _largest_size(
+    method: MethodFacts, parts: Sequence[str], sites: Sequence[Site], cost: Cost, limit: int
+) -> int:
+    """Return the largest size that fits; 0 if none does. The cost grows with the size."""
+
+    def fits(size: int) -> bool:
+        choices = _spread(method, parts, sites, cost, size)
+        return sum(c.num_params for c in choices) <= limit
+
+    if not fits(1):
+        return 0
+    low, high = 1, 2
+    if not method.sized:
+        return 1
+    while high <= _LARGEST and fits(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _spread(
+    method: MethodFacts, parts: Sequence[str], sites: Sequence[Site], cost: Cost, size: int
+) -> tuple[Choice, ...]:
+    choices = []
+    for site in sites:
+        modules = tuple(m for m in method.modules.get(site.part, ()) if m in site.modules)
+        if site.part in parts and modules:
+            count = cost(site, method.name, modules, size)
+            choices.append(Choice(site.id, method.name, size, modules, count))
+        else:
+            choices.append(Choice(site.id))
+    return tuple(choices)
+
+
+def uniform_baselines(
+    sites: Sequence[Site], cost: Cost, limit: int
+) -> dict[str, tuple[Choice, ...]]:
+    """Return every uniform baseline that fits, by name."""
+    facts = method_facts()
+    found = {name: uniform(facts[m], sites, cost, limit) for name, m in UNIFORM.items()}
+    return {name: choices for name, choices in found.items() if choices is not None}
+
+
+def random_fill(space: SearchSpace, limit: int, seed: int) -> list[int]:
+    """Fill the budget at random: gates in random order, each a random candidate that still fits.
+
+    Returns:
+        One candidate index per gate, ``none`` only where nothing fits.
+    """
+    rng = np.random.default_rng(seed)
+    left, chosen = limit, [0] * len(space.gates)
+    for g in rng.permutation(len(space.gates)):
+        fitting = [i for i, c in enumerate(space.gates[g].candidates) if 0 < c.num_params <= left]
+        if fitting:
+            chosen[g] = fitting[rng.integers(len(fitting))]
+            left -= space.gates[g].candidates[chosen[g]].num_params
+    return chosen
+
+
+def to_choices(space: SearchSpace, candidates: Sequence[int]) -> tuple[Choice, ...]:
+    """Return the choices for one candidate index per gate, in the order of the gates.
+
+    With several gates at a site, the empty ones are left out unless all are.
+    """
+    chosen = [
+        (gate.site.id, gate.candidates[index])
+        for gate, index in zip(space.gates, candidates, strict=True)
+    ]
+    busy = {site for site, candidate in chosen if candidate.method != NONE}
+    kept = [pair for pair in chosen if pair[1].method != NONE or pair[0] not in busy]
+    return tuple(_choice(site, candidate) for site, candidate in dict.fromkeys(kept))
+
+
+def _choice(site: str, candidate: Candidate) -> Choice:
+    return Choice(site, candidate.method, candidate.size, candidate.modules, candidate.num_params)
+
+
+def complete(choices: Sequence[Choice], sites: Sequence[Site]) -> tuple[Choice, ...]:
+    """Order choices by site and list sites without any as ``none``."""
+    by_site: dict[str, list[Choice]] = {}
+    for choice in choices:
+        by_site.setdefault(choice.site, []).append(choice)
+    return tuple(c for site in sites for c in by_site.get(site.id, [Choice(site.id)]))

@@ -1,0 +1,83 @@
+"""The budget: from what the user typed to an integer that is never exceeded.
+
+The denominator is the frozen backbone's parameters, tied tensors once, without a task head
+that the run adds; the numerator is every parameter trained beside that head.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from peftsearch.errors import ConfigError
+
+_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "m": 10**6, "G": 10**9, "B": 10**9}
+_NUMBER = r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
+_PATTERN = re.compile(rf"^{_NUMBER}\s*(?P<unit>%|[kKmMGB]?)$")
+_HINT = "Examples: 1%, 0.0139%, 1e-3, 100k, 2.2M, 102458."
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A resolved budget.
+
+    Attributes:
+        requested: What the user typed, e.g. ``"1%"``.
+        limit: Largest number of trained parameters allowed, head excluded.
+        denominator: Parameters of the frozen backbone.
+    """
+
+    requested: str
+    limit: int
+    denominator: int
+
+    @property
+    def fraction(self) -> float:
+        """The limit as a share of the backbone, >= 0."""
+        return self.limit / self.denominator
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return the form written into ``architecture.json``."""
+        return {"requested": self.requested, "limit": self.limit}
+
+
+def parse(text: str) -> Decimal | int:
+    """Read a budget string.
+
+    Returns:
+        A :class:`~decimal.Decimal` in (0, 1] for a share, an ``int`` >= 1 for a count.
+
+    Raises:
+        ConfigError: Not a number, out of range, or ambiguous such as ``"1"``.
+    """
+    match = _PATTERN.match(text.strip())
+    if match is None:
+        raise ConfigError(f'budget "{text}" is not a budget.', _HINT)
+    number, unit = Decimal(match["number"]), match["unit"].replace("K", "k")
+    if unit == "%":
+        return _share(text, number / 100)
+    if unit:
+        return _count(text, number * _SUFFIX[unit])
+    if number == 1:
+        raise ConfigError(f'budget "{text}" is ambiguous: 1 parameter or 100%?', "Write 1% or 1000.")
+    return _share(text, number) if number < 1 else _count(text, number)
+
+
+def _share(text: str, share: Decimal) -> Decimal:
+    if not 0 < share <= 1:
+        raise ConfigError(f'budget "{text}" must lie above 0% and at most 100%.', _HINT)
+    return share
+
+
+def _count(text: str, count: Decimal) -> int:
+    if count != count.to_integral_value() or count < 1:
+        raise ConfigError(f'budget "{text}" is not a whole number of parameters.', _HINT)
+    return int(count)
+
+
+def resolve(text: str, denominator: int) -> Budget:
+    """Turn a budget string into an integer limit, ``floor(share * denominator)``, exactly."""
+    value = parse(text)
+    limit = value if isinstance(value, int) else int(value * denominator)
+    return Budget(text.strip(), limit, denominator)

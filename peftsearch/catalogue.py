@@ -1,0 +1,129 @@
+"""What is registered: methods, spaces, models and exporters, by name and without torch.
+
+A method is one file in ``peftsearch/methods`` with a literal ``METHOD = {...}`` at its top. The
+literal is read from the source text, so that ``peftsearch list`` answers without importing
+torch; the classes of the same file are imported when a stage runs.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from peftsearch.errors import ConfigError
+from peftsearch.nearest import did_you_mean
+from peftsearch.space import MethodFacts
+
+_PACKAGE = Path(__file__).parent
+_METHOD_KEYS = {
+    "name",
+    "title",
+    "order",
+    "modules",
+    "sized",
+    "learning_rate",
+    "identity_at_start",
+    "reference",
+}
+
+
+@dataclass(frozen=True)
+class MethodCard(MethodFacts):
+    """All declared facts of a method.
+
+    Attributes:
+        title: A few words for tables.
+        order: Place in the fixed order of composition where methods meet on one module, and
+            in every figure; lower is applied first.
+        learning_rate: Default AdamW rate of its parameters.
+        identity_at_start: ``""`` if a fresh layer leaves the backbone's output unchanged, else
+            the reason why it does not.
+        reference: The paper, and how this implementation differs.
+        source: Dotted module that holds the layer classes.
+    """
+
+    title: str = ""
+    order: int = 0
+    learning_rate: float = 1e-3
+    identity_at_start: str = ""
+    reference: str = ""
+    source: str = ""
+
+
+@cache
+def method_facts() -> dict[str, MethodCard]:
+    """Return every registered method by name, in the order of composition, without torch."""
+    cards = [_read_card(path) for path in sorted((_PACKAGE / "methods").glob("[a-z]*.py"))]
+    for entry in entry_points(group="peftsearch.methods"):
+        spec = find_spec(entry.value)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f'The plug-in method "{entry.name}" ({entry.value}) has no source.')
+        cards.append(_read_card(Path(spec.origin), entry.value))
+    found = [card for card in cards if card is not None]
+    return {card.name: card for card in sorted(found, key=lambda card: card.order)}
+
+
+def _read_card(path: Path, source: str = "") -> MethodCard | None:
+    """Read the literal ``METHOD`` of a file; ``None`` for a file that holds no method."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name)]
+        if isinstance(node, ast.Assign) and names == ["METHOD"]:
+            facts: dict[str, Any] = ast.literal_eval(node.value)
+            if set(facts) != _METHOD_KEYS:
+                wrong = ", ".join(sorted(set(facts) ^ _METHOD_KEYS))
+                raise ConfigError(f"{path.name}: METHOD has missing or unknown keys: {wrong}.")
+            return MethodCard(**facts, source=source or f"peftsearch.methods.{path.stem}")
+    return None
+
+
+def method_order(name: str) -> int:
+    """Place of a method in the order of composition; unknown ones come last."""
+    card = method_facts().get(name)
+    return card.order if card else 10**6
+
+
+def spaces() -> dict[str, Path]:
+    """Return the shipped search spaces by name."""
+    folder = _PACKAGE / "search_spaces"
+    if not folder.is_dir():  # a source checkout keeps them at the top level
+        folder = _PACKAGE.parent / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def space_path(name: str) -> Path:
+    """Find a shipped space by name, or a YAML file by path.
+
+    Raises:
+        ConfigError: Neither exists.
+    """
+    if name in spaces():
+        return spaces()[name]
+    if Path(name).suffix in {".yaml", ".yml"}:
+        if Path(name).is_file():
+            return Path(name)
+        raise ConfigError(f'space "{name}" does not exist.', "peftsearch list spaces")
+    hint = f"{did_you_mean(name, spaces())} peftsearch list spaces"
+    raise ConfigError(f'space "{name}" is not known.', hint)
+
+
+def models() -> dict[str, str]:
+    """Return the built-in model and the supported families, each with a line of explanation."""
+    return {
+        "micro-t5": "built in, no download: a small T5 pretrained by this project",
+        "t5": "T5, T5 v1.1, Flan-T5, mT5, ByT5: any Hub id or folder",
+        "bert": "BERT: any Hub id or folder",
+        "roberta": "RoBERTa: any Hub id or folder",
+    }
+
+
+def exporters() -> dict[str, str]:
+    """Return the export targets by name, each with a line of explanation."""
+    return {
+        "native": "peftsearch's own format: any architecture, loaded by peftsearch.load",
+        "peft": "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm",
+    }

@@ -1,0 +1,102 @@
+"""The commands and their order in the help."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated, Any, Literal
+
+import typer
+
+from peftsearch.cli import looking, running, stages
+from peftsearch.console import Console, is_plain
+
+# Off a terminal the help is plain text, without boxes: it is read by scripts and pagers.
+_MARKUP: Literal["rich"] | None = None if is_plain(sys.stdout, os.environ) else "rich"
+
+app = typer.Typer(
+    name="peftsearch",
+    help="Find which PEFT method, of which size, belongs at which layer, within a budget.",
+    no_args_is_help=True,
+    rich_markup_mode=_MARKUP,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_RUN, _STAGES, _LOOK, _WRITE, _SYSTEM = "Run", "Stages", "Look", "Write", "System"
+_COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
+    (
+        "run",
+        running.run,
+        _RUN,
+        ("peftsearch run", "peftsearch run --model t5-base --task rte --budget 1%"),
+    ),
+    (
+        "plan",
+        running.plan,
+        _RUN,
+        ("peftsearch plan", "peftsearch plan --model t5-base --task rte --budget 1% --json"),
+    ),
+    ("search", stages.search, _STAGES, ("peftsearch search runs/NAME",)),
+    ("discretise", stages.discretise, _STAGES, ("peftsearch discretise runs/NAME",)),
+    ("retrain", stages.retrain, _STAGES, ("peftsearch retrain runs/NAME",)),
+    ("baselines", stages.baselines, _STAGES, ("peftsearch baselines runs/NAME",)),
+    (
+        "export",
+        stages.export,
+        _WRITE,
+        (
+            "peftsearch export runs/NAME --to native",
+            "peftsearch export runs/NAME --to peft --out adapter",
+        ),
+    ),
+    ("report", stages.report, _WRITE, ("peftsearch report runs/NAME",)),
+    (
+        "list",
+        looking.list_names,
+        _LOOK,
+        ("peftsearch list tasks", "peftsearch list methods --json"),
+    ),
+    (
+        "show",
+        looking.show,
+        _LOOK,
+        ("peftsearch show runs/NAME", "peftsearch show runs/NAME/architecture.json"),
+    ),
+    (
+        "validate",
+        looking.validate_files,
+        _LOOK,
+        ("peftsearch validate space.yaml", "peftsearch validate config.yaml task.yaml"),
+    ),
+    ("env", looking.env, _SYSTEM, ("peftsearch env", "peftsearch env --json")),
+)
+
+for _name, _body, _panel, _examples in _COMMANDS:
+    _epilog = "Examples:\n\n" + "\n\n".join(_examples)
+    app.command(_name, rich_help_panel=_panel, epilog=_epilog)(_body)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        version = metadata.version("peftsearch")
+        Console().result([version], brief=version)
+        raise typer.Exit
+
+
+@app.callback()
+def _group(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Find which PEFT method, of which size, belongs at which layer, within a budget."""
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code."""
+    app(prog_name="peftsearch")

@@ -1,0 +1,106 @@
+"""The options that ``run`` and ``plan`` share, gathered into one object."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftsearch import config as configuration
+from peftsearch.cli import options as o
+from peftsearch.config import RunConfig
+from peftsearch.errors import ConfigError
+from peftsearch.rundir import RunDir
+
+#: Options that are keys of the configuration, in the order of the help.
+_KEYS: dict[str, Any] = {
+    "model": o.Model,
+    "task": o.Task,
+    "data": o.Data,
+    "space": o.Space,
+    "budget": o.Budget,
+    "preset": o.Preset,
+    "seed": o.Seed,
+    "seeds": o.Seeds,
+    "train_rows": o.TrainRows,
+    "test_rows": o.TestRows,
+    "out": o.Out,
+    "precision": o.Precision,
+    "device": o.Device,
+}
+_OTHERS: dict[str, tuple[Any, Any]] = {
+    "config": (o.ConfigFile, None),
+    "override": (o.Override, None),
+    "resume": (o.Resume, None),
+    "as_json": (o.Json, False),
+    "quiet": (o.Quiet, False),
+    "debug": (o.Debug, False),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was typed.
+
+    Attributes:
+        flags: Configuration keys given as options.
+        config: File of ``--config``.
+        override: Texts of ``--set``.
+        resume: Directory of ``--resume``.
+        as_json: Whether to print JSON.
+        quiet: Whether to print next to nothing.
+        debug: Whether to print tracebacks.
+    """
+
+    flags: dict[str, Any]
+    config: Path | None
+    override: list[str] | None
+    resume: Path | None
+    as_json: bool
+    quiet: bool
+    debug: bool
+
+    def resolve(self, environ: Mapping[str, str]) -> RunConfig:
+        """Merge the layers; a resumed run keeps its own, and what is given must agree with it.
+
+        Raises:
+            ConfigError: Every problem found.
+        """
+        overrides = self.override or []
+        if self.resume is None:
+            return configuration.resolve(self.config, environ, self.flags, overrides)
+        if "out" in self.flags:
+            message = "--resume and --out cannot be given together: a run stays in its directory."
+            raise ConfigError(message, "Leave out one of them.")
+        stored = RunDir.open_existing(self.resume, lock=False).config()
+        return configuration.resume(stored, self.config, environ, self.flags, overrides)
+
+
+def with_options(body: Callable[[Given], None]) -> Callable[..., None]:
+    """Return a command with all shared options; they are written down once, for both commands."""
+
+    def command(**values: Any) -> None:
+        typed = {key: values.pop(key) for key in _KEYS}
+        flags = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in typed.items()
+            if value is not None
+        }
+        body(Given(flags=flags, **values))
+
+    kinds = {**_KEYS, **{name: kind for name, (kind, _) in _OTHERS.items()}}
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_OTHERS[name][1] if name in _OTHERS else None,
+            annotation=kind,
+        )
+        for name, kind in kinds.items()
+    ]
+    command.__name__, command.__doc__ = body.__name__, body.__doc__
+    command.__annotations__ = {**kinds, "return": None}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command

@@ -1,0 +1,159 @@
+"""The options that commands share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHAT = "What to search"
+BUDGET = "Budget"
+TRAINING = "Search and retrain"
+OUTPUT = "Output"
+HARDWARE = "Hardware"
+
+
+def _completer(read: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [name for name in read() if name.startswith(incomplete)]
+
+
+def _tasks() -> list[str]:
+    from peftsearch.tasks import all_tasks
+
+    return list(all_tasks())
+
+
+def _spaces() -> list[str]:
+    from peftsearch.catalogue import spaces
+
+    return list(spaces())
+
+
+def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, help=text, show_default=False, **more)
+
+
+Model = Annotated[
+    str | None,
+    _option(
+        "--model",
+        panel=WHAT,
+        metavar="ID|DIR",
+        text="Backbone: built-in name, Hub id or folder (see: list models). Default micro-t5.",
+    ),
+]
+Task = Annotated[
+    str | None,
+    _option(
+        "--task",
+        panel=WHAT,
+        metavar="NAME|FILE.yaml",
+        autocompletion=_completer(_tasks),
+        text="Task to search on (see: list tasks). Default micro-nli.",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    _option(
+        "--data",
+        panel=WHAT,
+        metavar="DIR",
+        text="Folder with train and validation files, optionally test, as .jsonl, .jsonl.gz, "
+        ".csv, .tsv or .parquet. Default: the task's own rows.",
+    ),
+]
+Space = Annotated[
+    str | None,
+    _option(
+        "--space",
+        panel=WHAT,
+        metavar="NAME|FILE.yaml",
+        autocompletion=_completer(_spaces),
+        text="Search space (see: list spaces). Default: default.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    _option(
+        "--budget",
+        panel=BUDGET,
+        text="Most parameters to train, head excluded: 1%, 0.0139%, 1e-3 (share of the frozen "
+        "backbone), 100k, 2.2M, 102458 (parameters). Default 1%.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    _option(
+        "--preset",
+        panel=TRAINING,
+        text="quick, standard or thorough: steps, seeds and contestants. Default quick.",
+    ),
+]
+Seed = Annotated[
+    int | None, _option("--seed", panel=TRAINING, text="Root of all randomness. Default 0.")
+]
+Seeds = Annotated[
+    int | None,
+    _option(
+        "--seeds", panel=TRAINING, text="How many seeds to retrain over. Default: the preset's."
+    ),
+]
+TrainRows = Annotated[
+    int | None,
+    _option(
+        "--train-rows",
+        panel=TRAINING,
+        text="Use only this many training rows, drawn at random by --seed with the shares of "
+        "the labels kept. Default: all.",
+    ),
+]
+TestRows = Annotated[
+    int | None,
+    _option(
+        "--test-rows",
+        panel=TRAINING,
+        text="Use only this many test rows, drawn likewise. Default: all.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    _option(
+        "--config", panel=TRAINING, metavar="FILE", text="YAML file with keys as in config.yaml."
+    ),
+]
+Override = Annotated[
+    list[str] | None,
+    _option(
+        "--set",
+        panel=TRAINING,
+        metavar="KEY=VALUE",
+        text="Set any key, e.g. search.arch_lr=0.01; repeatable, comes last.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    _option(
+        "--out", panel=OUTPUT, metavar="DIR", text="Run directory. Default: a dated one in runs/."
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    _option("--resume", panel=OUTPUT, metavar="DIR", text="Continue the run in this directory."),
+]
+Json = Annotated[
+    bool, _option("--json", panel=OUTPUT, text="Print one JSON object on standard output.")
+]
+Quiet = Annotated[
+    bool, _option("--quiet", panel=OUTPUT, text="Print only the path of what was written.")
+]
+Debug = Annotated[bool, _option("--debug", panel=OUTPUT, text="Print tracebacks.")]
+Precision = Annotated[
+    str | None, _option("--precision", panel=HARDWARE, text="fp32 or bf16. Default fp32.")
+]
+Device = Annotated[
+    str | None,
+    _option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]

@@ -1,0 +1,209 @@
+"""What commands print for humans, as lines of text; nothing is printed here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from peftsearch.architecture import NONE, Architecture
+from peftsearch.cli.session import paste
+from peftsearch.config import RunConfig
+from peftsearch.space import MethodFacts, SpaceSpec
+
+_LABEL = 11
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Return rows of cells as lines with aligned columns."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        (indent + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}}{text}"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for humans, e.g. ``7.9 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def share(limit: int, denominator: int) -> str:
+    """Return a share in per cent with three significant digits, e.g. ``0.0139%``."""
+    return f"{100 * limit / denominator:.3g}%"
+
+
+def _measured(entry: Mapping[str, Any]) -> str:
+    """Return mean, spread and number of seeds, e.g. ``0.912 (sd 0.004, n = 3)``."""
+    spread = f"sd {entry['sd']:.3f}, " if entry.get("sd") is not None else ""
+    return f"{entry['mean']:.3f} ({spread}n = {entry['n']})"
+
+
+def score_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return the headline, and the found architecture above its baselines, best first."""
+    found, budget = summary["found"], summary["budget"]
+    rows = [["found", _measured(found), f"{found['num_params']:,} parameters"]]
+    up = bool(summary.get("higher_is_better", True))
+    baselines = sorted(summary["baselines"].items(), key=lambda b: b[1]["mean"], reverse=up)
+    rows += [[n, _measured(b), f"{b['num_params']:,} parameters"] for n, b in baselines]
+    head = f", head {budget['head']:,} apart" if budget.get("head") else ""
+    return [
+        *([str(summary["headline"])] if summary.get("headline") else []),
+        f"{summary['metric']} on {summary['task']} with {summary['model']}, "
+        f"budget {budget['limit']:,} parameters{head}:",
+        *table(rows, "  "),
+        *(f"Note: {alert['text']}" for alert in summary.get("alerts", [])),
+    ]
+
+
+def summary_lines(run_dir: Path, summary: Mapping[str, Any]) -> list[str]:
+    """Return what ends a run: the report, the scores, and the next two commands."""
+    report = run_dir / "report" / "report.html"
+    exports = summary.get("exports", {})
+    written = [target for target, check in exports.items() if check.get("verified")]
+    load = f"import peftsearch; model = peftsearch.load({str(run_dir / 'export' / 'native')!r})"
+    lines = [f"Report: {report}", *score_lines(summary)]
+    lines.append("Next:")
+    if "native" in written:
+        lines.append("  " + paste("python", "-c", load))
+    else:
+        lines.append("  " + paste("peftsearch", "export", run_dir, "--to", "native"))
+    return [*lines, "  " + paste("python", "-m", "webbrowser", report)]
+
+
+def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
+    budget, space = plan["budget"], plan["space"]
+    limit, whole = budget["limit"], budget["denominator"]
+    binds = "the budget binds" if budget["binds"] else "the budget does not bind"
+    return [
+        _labelled(
+            "space",
+            f"{space['name']}: {space['sites']} sites, {space['gates']} gates, "
+            f"{space['candidates']} candidates, combine {space['combine']}",
+        ),
+        _labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
+        _labelled(
+            "",
+            f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
+        ),
+    ]
+
+
+def _data_line(data: Mapping[str, Any]) -> str:
+    rows = {key: f"{value:,}" if isinstance(value, int) else "?" for key, value in data.items()}
+    return (
+        f"{rows.get('search_train', '?')} search-train + {rows.get('search_valid', '?')} "
+        f"search-valid + {rows.get('selection', '?')} selection; "
+        f"{rows.get('test', '?')} test, used once at the end"
+    )
+
+
+def _memory_line(memory: Mapping[str, Any]) -> str:
+    parts = [f"{k.replace('_', ' ')} {size(v)}" for k, v in memory.items() if _is_number(v)]
+    notes = [value for value in memory.values() if isinstance(value, str)]
+    return (", ".join(parts) or "not known") + "".join(f" ({note})" for note in notes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list[str]:
+    """Return the plan and the command that carries it out."""
+    title = f"Plan for {plan['model']} on {plan['task']}"
+    backbone = f"{plan['backbone_parameters']:,} parameters, {plan['family']}, {config.precision}"
+    head = plan["head_parameters"]
+    lines = [
+        f"{title}  (nothing is trained, no weights are downloaded)",
+        _labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
+        *_budget_lines(plan),
+        _labelled("data", _data_line(plan["data"])),
+    ]
+    label = "steps"
+    for stage in plan["stages"]:
+        runs = f"{stage['trainings']} x " if stage["trainings"] > 1 else ""
+        lines.append(_labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
+        label = ""
+    lines.append(_labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
+    lines.append(_labelled("memory", _memory_line(plan["memory_bytes"])))
+    label = "export"
+    for target, check in plan["exports"].items():
+        lines.append(_labelled(label, f"{target}: {'yes' if check['ok'] else 'no'}"))
+        lines += [_labelled("", f"  {reason}") for reason in check["reasons"]]
+        label = ""
+    lines += [f"Warning: {text}" for text in plan["warnings"]]
+    return [*lines, f"Next: {command}"]
+
+
+def architecture_lines(architecture: Architecture) -> list[str]:
+    """Return an architecture: totals, parameters by method, and what each site gets."""
+    used, limit = architecture.num_params, architecture.limit
+    by_method: Counter[str] = Counter()
+    sites: Counter[str] = Counter()
+    for choice in architecture.active:
+        by_method[choice.method] += choice.num_params
+        sites[choice.method] += 1
+    rows = [
+        [c.site, c.method, str(c.size or ""), ",".join(c.modules), f"{c.num_params:,}"]
+        for c in architecture.choices
+        if c.method != NONE
+    ]
+    empty = sum(c.method == NONE for c in architecture.choices)
+    return [
+        f"Architecture for {architecture.model} on {architecture.task}",
+        f"  {used:,} of {limit:,} parameters "
+        f"({share(used, architecture.backbone_parameters)} of "
+        f"{architecture.backbone_parameters:,})",
+        *(f"  {m}: {sites[m]} sites, {n:,} parameters" for m, n in by_method.most_common()),
+        f"  nothing: {empty} sites",
+        *table([["site", "method", "size", "modules", "parameters"], *rows]),
+    ]
+
+
+def space_lines(spec: SpaceSpec, facts: Mapping[str, MethodFacts]) -> list[str]:
+    """Return a search space: its description and, for each rule, where and what."""
+    lines = [f"Search space {spec.name} (combine {spec.combine})"]
+    lines += [f"  {' '.join(spec.description.split())}"] if spec.description else []
+    for rule in spec.rules:
+        chosen = [*rule.stacks, *(f"layer {n}" for n in rule.layers), *rule.parts]
+        lines.append(", ".join(chosen) or "everywhere")
+        for candidate in rule.candidates:
+            sized = facts[candidate.method].sized
+            sizes = f": {', '.join(map(str, candidate.sizes))}" if sized else ""
+            modules = f" on {','.join(candidate.modules)}" if candidate.modules else ""
+            lines.append(f"  {candidate.method}{modules}{sizes}")
+    return lines
+
+
+def run_lines(path: Path, config: RunConfig, stages: Mapping[str, Any]) -> list[str]:
+    """Return a run: what it is about and how far it has got."""
+    rows = [
+        [name, stage["status"], f"{stage['seconds']:.0f} s", f"{stage['steps']:,} steps"]
+        for name, stage in stages.items()
+    ]
+    unfinished = any(stage["status"] != "done" for stage in stages.values())
+    more = f"Continue with: {paste('peftsearch', 'run', '--resume', path)}"
+    return [
+        f"Run {path}",
+        f"  {config.model} on {config.task}, budget {config.budget}, space {config.space}, "
+        f"preset {config.preset}, seed {config.seed}, {config.seeds} retraining seeds",
+        *table(rows, "  "),
+        *([more] if unfinished else []),
+    ]
+
+
+def size_of_machine(hardware: Mapping[str, Any]) -> str:
+    """Return processors and memory, e.g. ``8 processors, 31.2 GiB``."""
+    memory = hardware.get("memory_bytes")
+    return f"{hardware['cpus']} processors" + (f", {size(memory)}" if memory else "")

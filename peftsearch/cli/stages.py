@@ -1,0 +1,126 @@
+"""The single stages, each on a run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from peftsearch.cli import options as o
+from peftsearch.cli.session import Session, session
+from peftsearch.config.values import require_known
+from peftsearch.progress import Progress
+from peftsearch.rundir import RunDir
+
+Target = Annotated[
+    str,
+    typer.Option("--to", help="Format to write (see: list exporters).", show_default=False),
+]
+ExportOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where to write. Default: RUN/export/<format>.",
+        show_default=False,
+    ),
+]
+
+
+def _stage(current: Session, name: str, run: Path, **options: Any) -> None:
+    """Run one stage of the pipeline; what is needed for it must be there from earlier ones."""
+    RunDir.open_existing(run, lock=False)
+    current.run_dir = run
+    from peftsearch import pipeline
+
+    with Progress(current.console) as progress:
+        pipeline.run_stage(name, run, listener=progress, **options)
+
+
+def _done(current: Session, stage: str, run: Path, written: Path) -> None:
+    data = {"run_dir": str(run), "stage": stage, "written": str(written)}
+    current.console.result([str(written)], brief=str(run), data=data)
+
+
+def search(
+    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+) -> None:
+    """Train the supernet and its gates.
+
+    Reads config.yaml, sites.json and space.json. Writes search/.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        _stage(current, "search", run)
+        _done(current, "search", run, run / "search")
+
+
+def discretise(
+    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+) -> None:
+    """Decide on one architecture.
+
+    The gates propose, short trainings decide. Reads search/. Writes race.json
+    and architecture.json.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        _stage(current, "discretise", run)
+        _done(current, "discretise", run, run / "architecture.json")
+
+
+def retrain(
+    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+) -> None:
+    """Train the found architecture from scratch.
+
+    Reads architecture.json. Writes retrain/.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        _stage(current, "retrain", run)
+        _done(current, "retrain", run, run / "retrain")
+
+
+def baselines(
+    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+) -> None:
+    """Train what the found one is compared with.
+
+    Uniform and random architectures of the same budget, by the same recipe. Reads sites.json
+    and space.json. Writes baselines/.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        _stage(current, "baselines", run)
+        _done(current, "baselines", run, run / "baselines")
+
+
+def export(
+    run: o.Run,
+    to: Target,
+    out: ExportOut = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Write the model for another trainer.
+
+    What is written is checked by loading it back. Reads architecture.json and
+    retrain/. Writes export/<format>/, or --out.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        from peftsearch.catalogue import exporters
+
+        require_known(to, list(exporters()), "--to", "exporters")
+        _stage(current, "export", run, to=to, out=out)
+        _done(current, "export", run, out or run / "export" / to)
+
+
+def report(
+    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+) -> None:
+    """Rebuild the report from the run's files alone.
+
+    Reads the run's JSON files. Writes report/.
+    """
+    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
+        _stage(current, "report", run)
+        _done(current, "report", run, run / "report" / "report.html")

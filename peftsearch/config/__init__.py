@@ -1,0 +1,46 @@
+"""The configuration of a run: its keys, their checks, and how the layers are merged.
+
+Place in the flow: first of all; the resolved configuration is written into ``config.yaml``
+before any work begins. Torch-free.
+"""
+
+from __future__ import annotations
+
+from peftsearch.config.layers import differences, resolve, resume
+from peftsearch.config.names import Names, known_names
+from peftsearch.config.reading import (
+    check_mapping,
+    dump,
+    from_mapping,
+    load,
+    read_yaml,
+    to_mapping,
+)
+from peftsearch.config.schema import (
+    PRESETS,
+    ExportConfig,
+    RaceConfig,
+    RetrainConfig,
+    RunConfig,
+    SearchConfig,
+)
+
+__all__ = [
+    "PRESETS",
+    "ExportConfig",
+    "Names",
+    "RaceConfig",
+    "RetrainConfig",
+    "RunConfig",
+    "SearchConfig",
+    "check_mapping",
+    "differences",
+    "dump",
+    "from_mapping",
+    "known_names",
+    "load",
+    "read_yaml",
+    "resolve",
+    "resume",
+    "to_mapping",
+]

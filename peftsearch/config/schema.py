@@ -1,0 +1,217 @@
+"""Every key of the configuration, with its type, range and built-in value.
+
+The dataclasses are the only list of keys: checks, environment variables and ``config.yaml``
+are derived from them. The built-in values are those of the preset ``quick``.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from typing import Any
+
+BILEVEL = ("first", "second", "single")
+PRECISIONS = ("fp32", "bf16")
+PRESETS = ("quick", "standard", "thorough")
+
+
+def _range(
+    default: Any, low: float, high: float | None = None, *, above: bool = False, below: bool = False
+) -> Any:
+    """Declare a number with its range; ``above`` and ``below`` leave the ends out."""
+    bounds = {"low": low, "high": high, "above": above, "below": below}
+    return field(default=default, metadata=bounds)
+
+
+def _choice(default: str, choices: tuple[str, ...]) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How the supernet is trained.
+
+    Attributes:
+        steps: Optimiser steps, >= 1, warm-up included.
+        warmup_fraction: Share of the steps in which the gates stay uniform, in [0, 1).
+        batch_size: Rows a step, >= 1.
+        arch_lr: Learning rate of the gates, > 0.
+        temperature_start: Temperature of the gates after the warm-up, > 0.
+        temperature_end: Temperature at the last step, > 0, at most ``temperature_start``.
+        exploration_end: Share of uniform sampling left at the last step, in [0, 1].
+        bilevel: ``first``, ``second`` (DARTS finite differences) or ``single`` (control).
+        architectures_per_batch: Architectures sampled for each batch, >= 1.
+        measured: In-budget architectures scored with the supernet's weights, >= 1.
+        valid_rows: Rows of search-valid used for those scores, >= 1.
+        log_every: Steps between two logged steps, >= 1.
+        checkpoint_every: Steps between two checkpoints, >= 1.
+    """
+
+    steps: int = _range(300, 1)
+    warmup_fraction: float = _range(0.3, 0, 1, below=True)
+    batch_size: int = _range(32, 1)
+    arch_lr: float = _range(0.05, 0, above=True)
+    temperature_start: float = _range(5.0, 0, above=True)
+    temperature_end: float = _range(0.5, 0, above=True)
+    exploration_end: float = _range(0.05, 0, 1)
+    bilevel: str = _choice("first", BILEVEL)
+    architectures_per_batch: int = _range(1, 1)
+    measured: int = _range(40, 1)
+    valid_rows: int = _range(256, 1)
+    log_every: int = _range(10, 1)
+    checkpoint_every: int = _range(50, 1)
+
+
+@dataclass(frozen=True)
+class RaceConfig:
+    """The short real trainings that decide.
+
+    Attributes:
+        contestants: Architectures from the gates and the supernet, >= 1; the uniform
+            architectures race besides.
+        steps: Optimiser steps of each short training, >= 1.
+    """
+
+    contestants: int = _range(3, 1)
+    steps: int = _range(100, 1)
+
+
+@dataclass(frozen=True)
+class RetrainConfig:
+    """The training from scratch of the found architecture and of every baseline.
+
+    Attributes:
+        steps: Optimiser steps, >= 1.
+        batch_size: Rows a step, >= 1.
+        warmup_fraction: Share of the steps with a rising learning rate, in [0, 1).
+        weight_decay: Decoupled weight decay, >= 0.
+        head_lr: Learning rate of the task head, > 0.
+        checkpoint_every: Steps between two checkpoints, >= 1.
+        random_baselines: Random architectures that fill the budget, >= 0.
+    """
+
+    steps: int = _range(200, 1)
+    batch_size: int = _range(32, 1)
+    warmup_fraction: float = _range(0.06, 0, 1, below=True)
+    weight_decay: float = _range(0.0, 0)
+    head_lr: float = _range(1e-3, 0, above=True)
+    checkpoint_every: int = _range(100, 1)
+    random_baselines: int = _range(1, 0)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is written for other trainers at the end of a run.
+
+    Attributes:
+        targets: Names of exporters, see ``peftsearch list exporters``.
+    """
+
+    targets: tuple[str, ...] = ("native", "peft")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run does.
+
+    Attributes:
+        model: Built-in model, Hub id, or folder.
+        task: Name of a task, or a task YAML file.
+        data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
+        budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
+        space: Name of a search space, or a space YAML file.
+        preset: ``quick``, ``standard`` or ``thorough``.
+        seed: Root of all randomness, >= 0.
+        seeds: Retraining seeds, >= 1.
+        out: Run directory; absent: a dated one under ``runs/``.
+        precision: ``fp32`` or ``bf16``.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        train_rows: Train on this many rows drawn at random, >= 1; absent: on all.
+        test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
+        accumulation: Parts a batch is cut into, to save memory, >= 1; the gradients are the same.
+        search: Training of the supernet.
+        race: The short trainings that decide.
+        retrain: Training of the found architecture and the baselines.
+        learning_rates: Learning rate by method, each > 0; absent ones take the method's own.
+        export: What is written for other trainers.
+    """
+
+    model: str = "micro-t5"
+    task: str = "micro-nli"
+    data: str | None = None
+    budget: str = "1%"
+    space: str = "default"
+    preset: str = _choice("quick", PRESETS)
+    seed: int = _range(0, 0)
+    seeds: int = _range(3, 1)
+    out: str | None = None
+    precision: str = _choice("fp32", PRECISIONS)
+    device: str = "auto"
+    train_rows: int | None = _range(None, 1)
+    test_rows: int | None = _range(None, 1)
+    accumulation: int = _range(1, 1)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    race: RaceConfig = field(default_factory=RaceConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    learning_rates: dict[str, float] = field(default_factory=dict)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One key that holds a value.
+
+    Attributes:
+        path: Dotted name, e.g. ``search.steps``.
+        kind: ``int``, ``float``, ``bool``, ``str``, ``list`` (of names) or ``dict``
+            (of numbers by name).
+        optional: Whether ``null`` is allowed.
+        default: Built-in value.
+        rules: Range or choices, as declared.
+    """
+
+    path: str
+    kind: str
+    optional: bool
+    default: Any
+    rules: Mapping[str, Any]
+
+
+def _kind(hint: Any) -> tuple[str, bool]:
+    if isinstance(hint, types.UnionType):
+        inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return _kind(inner[0])[0], True
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return "list", False
+    return (origin or hint).__name__, False
+
+
+def _collect(cls: type, prefix: str, sections: dict[str, type], leaves: dict[str, Leaf]) -> None:
+    hints, built_in = typing.get_type_hints(cls), cls()
+    sections[prefix] = cls
+    for item in fields(cls):
+        path, hint = f"{prefix}.{item.name}".lstrip("."), hints[item.name]
+        if is_dataclass(hint):
+            _collect(typing.cast(type, hint), path, sections, leaves)
+            continue
+        kind, optional = _kind(hint)
+        default = getattr(built_in, item.name)
+        leaves[path] = Leaf(path, kind, optional, default, item.metadata)
+
+
+@lru_cache(maxsize=1)
+def tree() -> tuple[dict[str, type], dict[str, Leaf]]:
+    """Return the sections (``""`` is the root) and the leaves, both by dotted path."""
+    sections: dict[str, type] = {}
+    leaves: dict[str, Leaf] = {}
+    _collect(RunConfig, "", sections, leaves)
+    return sections, leaves
+
+
+def children(section: str) -> list[str]:
+    """Return the names of the keys directly under a section."""
+    return [item.name for item in fields(tree()[0][section])]

@@ -1,0 +1,114 @@
+"""From values and costs to the best architecture within the budget, exactly.
+
+A multiple-choice knapsack: one candidate per gate, costs within the limit, largest total
+value. Solved to optimality by HiGHS. Pure, torch-free, deterministic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from peftsearch.errors import BudgetError, PeftSearchError
+from peftsearch.space import SearchSpace
+
+#: Ties are broken by amounts this small relative to the spread of the values.
+_TIE = 1e-7
+
+
+def solve(
+    space: SearchSpace,
+    values: Sequence[Sequence[float]],
+    limit: int,
+    exclude: Sequence[Sequence[int]] = (),
+    least_difference: int = 1,
+) -> list[int]:
+    """Choose one candidate per gate.
+
+    Args:
+        space: Gates and costs.
+        values: For each gate the finite value of each candidate.
+        limit: Largest total cost, kept exactly.
+        exclude: Solutions to stay away from.
+        least_difference: In how many gates at least to differ from each excluded one.
+
+    Returns:
+        The index of the chosen candidate of each gate. Equal inputs give equal outputs, and
+        the order of the candidates does not matter.
+
+    Raises:
+        BudgetError: Nothing fits, or nothing is left beside the excluded solutions.
+    """
+    gates = [g for g, gate in enumerate(space.gates) for _ in gate.candidates]
+    costs = np.array([c.num_params for gate in space.gates for c in gate.candidates], dtype=float)
+    worth = np.array([v for row in values for v in row], dtype=float)
+    if len(worth) != len(costs) or not np.isfinite(worth).all():
+        raise ValueError("values must be finite, one for each candidate of each gate")
+    constraints = [_one_per_gate(gates, len(space.gates))]
+    starts = np.concatenate([[0], np.cumsum([len(gate.candidates) for gate in space.gates])])
+    for solution in exclude:
+        row = np.zeros(len(costs))
+        row[starts[:-1] + np.array(solution)] = 1
+        most = len(space.gates) - least_difference
+        constraints.append(LinearConstraint(row[None, :], -np.inf, most))
+    allowed = float(limit)
+    while True:
+        chosen = _milp(worth + _ties(space, worth), costs, allowed, constraints)
+        if chosen is None:
+            raise BudgetError(f"No architecture of the space {space.name} fits {limit:,}.")
+        picked = [int(chosen[a:b].argmax()) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        excess = cost_of(space, picked) - limit
+        if excess <= 0:
+            return picked
+        allowed -= excess  # the solver's tolerance let it over: ask again, more strictly
+
+
+def cost_of(space: SearchSpace, candidates: Sequence[int]) -> int:
+    """Return the parameters of an assignment, exactly."""
+    return sum(
+        gate.candidates[index].num_params
+        for gate, index in zip(space.gates, candidates, strict=True)
+    )
+
+
+def _milp(
+    worth: np.ndarray, costs: np.ndarray, allowed: float, constraints: list[LinearConstraint]
+) -> np.ndarray | None:
+    scale = max(allowed, 1.0)
+    knapsack = LinearConstraint(costs[None, :] / scale, -np.inf, allowed / scale)
+    result = milp(
+        -worth,
+        constraints=[*constraints, knapsack],
+        integrality=np.ones(len(worth)),
+        bounds=Bounds(0, 1),
+        options={"mip_rel_gap": 0.0},
+    )
+    if result.status == 2:
+        return None
+    if not result.success:
+        raise PeftSearchError(f"The knapsack solver failed: {result.message}")
+    return np.asarray(result.x)
+
+
+def _one_per_gate(gates: Sequence[int], count: int) -> LinearConstraint:
+    matrix = csr_array(
+        (np.ones(len(gates)), (np.array(gates), np.arange(len(gates)))), shape=(count, len(gates))
+    )
+    return LinearConstraint(matrix, 1, 1)
+
+
+def _ties(space: SearchSpace, worth: np.ndarray) -> np.ndarray:
+    """Return tiny amounts that prefer the cheaper of equals, then a fixed order of names."""
+    spread = float(np.ptp(worth)) or 1.0
+    amounts = []
+    most = max(space.max_cost, 1)
+    for gate in space.gates:
+        for c in gate.candidates:
+            text = f"{gate.site.id}/{c.label}"
+            draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
+            amounts.append(-c.num_params / most - 1e-3 * draw)
+    return _TIE * spread * np.array(amounts)

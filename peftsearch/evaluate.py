@@ -1,0 +1,50 @@
+"""Score a model on rows: predictions in batches, then the task's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from peftsearch.formats import Feature, Format
+from peftsearch.session import Session
+from peftsearch.tasks.base import Row, Task
+from peftsearch.tasks.metrics import METRICS
+
+_BATCH = 64
+
+
+@torch.no_grad()
+def predictions(
+    session: Session, model: torch.nn.Module, task_format: Format, features: Sequence[Feature]
+) -> list[float]:
+    """Return one prediction per row, in order."""
+    model.eval()
+    found: list[float] = []
+    # Rows of like length together: less padding, the same predictions.
+    order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
+    for start in range(0, len(order), _BATCH):
+        rows = [features[i] for i in order[start : start + _BATCH]]
+        batch = session.to_device(task_format.collate(rows))
+        with session.accelerator.autocast():
+            found.extend(task_format.predict(model, batch))
+    placed = sorted(zip(order, found, strict=True))
+    return [value for _, value in placed]
+
+
+def scores(task: Task, references: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
+    """Return every metric of the task; the first is the primary one."""
+    return {name: float(METRICS[name](references, predicted)) for name in task.metrics}
+
+
+def score(
+    session: Session,
+    model: torch.nn.Module,
+    task: Task,
+    task_format: Format,
+    rows: Sequence[Row],
+    features: Sequence[Feature],
+) -> dict[str, float]:
+    """Predict and score in one go."""
+    predicted = predictions(session, model, task_format, features)
+    return scores(task, task_format.references(rows), predicted)

@@ -1,0 +1,163 @@
+"""Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm tuning.
+
+Modules are named by their full paths, since PEFT's suffixes hit both stacks of a T5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from peftsearch.architecture import Architecture, Choice
+from peftsearch.backbones.base import head_parameters, head_prefixes, module_paths
+from peftsearch.errors import MissingError
+from peftsearch.export.base import Bundle, Problem, logits_of
+from peftsearch.methods.lora import SCALE
+from peftsearch.rundir import atomic_path
+
+HELD = ("lora", "ia3", "layernorm")
+_REASONS = {
+    "adapter": "PEFT has no bottleneck adapter",
+    "parallel_adapter": "PEFT has no bottleneck adapter",
+    "prefix": "PEFT's prefixes have one length in all layers, and none in T5's encoder",
+    "bitfit": "PEFT cannot add a bias where the backbone has none, or train single layers' biases",
+}
+
+
+def problems(architecture: Architecture) -> list[Problem]:
+    """Return every choice that PEFT cannot hold, or that does not share the one method."""
+    found = [
+        Problem(c.site, c.method, _REASONS.get(c.method, "PEFT has no such method"))
+        for c in architecture.active
+        if c.method not in HELD
+    ]
+    held = [c for c in architecture.active if c.method in HELD]
+    if not found and len({c.method for c in held}) > 1:
+        reason = "one PEFT adapter holds one method, and this architecture mixes several"
+        found = [Problem(c.site, c.method, reason) for c in held]
+    if not architecture.active:
+        found = [Problem("all sites", "none", "nothing was chosen, and PEFT needs one module")]
+    return found
+
+
+def write(bundle: Bundle, folder: Path) -> None:
+    """Write ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Raises:
+        MissingError: PEFT is not installed.
+    """
+    method = bundle.architecture.methods[0]
+    targets = list(_targets(bundle))
+    config = {"lora": _lora, "ia3": _ia3, "layernorm": _layernorm}[method](bundle, targets)
+    config.base_model_name_or_path = bundle.architecture.model
+    config.inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    tensors = {}
+    for path, module, choice, weights in targets:
+        for name, tensor in _tensors(method, module, choice, weights).items():
+            tensors[f"base_model.model.{path}.{name}"] = tensor.contiguous()
+    for name, tensor in bundle.head.items():
+        tensors[f"base_model.model.{name}"] = tensor.contiguous()
+    with atomic_path(folder / "adapter_model.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def logits(bundle: Bundle, folder: Path) -> Tensor:
+    """Load the folder with PEFT itself and return the logits of the check input."""
+    peft = _peft()
+    head = {n: p.detach().clone() for n, p in head_parameters(bundle.backbone.model)}
+    wrapped = peft.PeftModel.from_pretrained(bundle.backbone.model, str(folder))
+    try:
+        return logits_of(wrapped, bundle.check_inputs)
+    finally:
+        wrapped.unload()
+        for name, parameter in head_parameters(bundle.backbone.model):
+            parameter.data.copy_(head[name])
+
+
+Target = tuple[str, nn.Module, Choice, dict[str, Tensor]]
+
+
+def _targets(bundle: Bundle) -> Iterator[Target]:
+    """Yield path, module, choice and trained tensors of every module that is touched."""
+    hosts = {host.site.id: host for host in bundle.backbone.hosts}
+    for choice in bundle.architecture.active:
+        for name in choice.modules:
+            module = hosts[choice.site].modules[name]
+            path = module_paths(bundle.backbone.model, [module])[0]
+            prefix = f"{choice.site}/{choice.method}/{name}/"
+            weights = {
+                key[len(prefix) :]: tensor
+                for key, tensor in bundle.weights.items()
+                if key.startswith(prefix)
+            }
+            yield path, module, choice, weights
+
+
+def _tensors(
+    method: str, module: nn.Module, choice: Choice, weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return PEFT's tensors of one module by PEFT's names."""
+    if method == "lora":
+        return {"lora_A.weight": weights["A"], "lora_B.weight": weights["B"]}
+    if method == "ia3":
+        scale = 1 + weights["delta"]
+        on_input = choice.site.endswith("feed_forward")
+        return {"ia3_l": scale[None, :] if on_input else scale[:, None]}
+    return {
+        f"ln_tuning_layers.{name}": module.get_parameter(name).detach().cpu().float() + delta
+        for name, delta in weights.items()
+    }
+
+
+def _common(bundle: Bundle) -> dict[str, Any]:
+    heads = [prefix.rstrip(".") for prefix in head_prefixes(bundle.backbone.model)]
+    seq2seq = bundle.backbone.model.config.is_encoder_decoder
+    if seq2seq:
+        return {"task_type": "SEQ_2_SEQ_LM"}
+    return {"task_type": "SEQ_CLS", "modules_to_save": [h for h in heads if h != "dropout"]}
+
+
+def _lora(bundle: Bundle, targets: list[Target]) -> Any:
+    ranks = {path: choice.size for path, _, choice, _ in targets}
+    least = min(ranks.values())
+    others = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != least}
+    return _peft().LoraConfig(
+        r=least,
+        lora_alpha=_alpha(least),
+        target_modules=list(ranks),
+        rank_pattern=others,
+        alpha_pattern={path: _alpha(rank) for path, rank in others.items()},
+        lora_dropout=0.0,
+        bias="none",
+        **_common(bundle),
+    )
+
+
+def _alpha(rank: int) -> float:
+    """Return PEFT's alpha for our scale, which does not depend on the rank."""
+    return SCALE * rank
+
+
+def _ia3(bundle: Bundle, targets: list[Target]) -> Any:
+    paths = [path for path, *_ in targets]
+    inner = [path for path, _, choice, _ in targets if choice.site.endswith("feed_forward")]
+    return _peft().IA3Config(target_modules=paths, feedforward_modules=inner, **_common(bundle))
+
+
+def _layernorm(bundle: Bundle, targets: list[Target]) -> Any:
+    return _peft().LNTuningConfig(target_modules=[p for p, *_ in targets], **_common(bundle))
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingError("The package peft is not installed.", "pip install peft") from error
+    return peft

@@ -1,0 +1,90 @@
+"""What every format offers: how rows of a task become batches, a loss and predictions.
+
+Place in the flow: between a task and a model; used by every loop that trains or scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from peftsearch.tasks.rows import Row
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One tokenised row.
+
+    Attributes:
+        inputs: Token lists by the name of the model's argument, without padding.
+        target: Token ids of the answer (text-to-text), a label id, or a number (regression).
+    """
+
+    inputs: dict[str, list[int]]
+    target: list[int] | int | float
+
+
+class Format(Protocol):
+    """How a task meets a model.
+
+    Attributes:
+        truncated: Rows cut to the longest input so far, counted over all calls of
+            :meth:`features`.
+        max_length: Longest input in tokens: the task's, or the model's if that is less.
+        num_labels: Outputs of the head a model needs; 0 where it needs none.
+    """
+
+    truncated: int
+    max_length: int
+    num_labels: int
+
+    def features(self, rows: Sequence[Row]) -> list[Feature]:
+        """Tokenise rows; to be done once."""
+        ...
+
+    def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
+        """Pad to the longest of the batch; the keys are arguments of the model's forward."""
+        ...
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Mean loss of a batch: a scalar in float32, with gradients."""
+        ...
+
+    def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Score of every label, shape (batch, labels), in float32, without gradients.
+
+        The caller puts the model into evaluation mode.
+        """
+        ...
+
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
+        """Label ids, or numbers for regression, one a row."""
+        ...
+
+    def references(self, rows: Sequence[Row]) -> list[float]:
+        """What is right for rows, in the form of :meth:`predict`."""
+        ...
+
+
+def input_limit(tokenizer: Any, config: Any) -> int:
+    """Return the longest input in tokens that tokenizer and model take."""
+    limits = []
+    if not getattr(config, "is_encoder_decoder", False):
+        # T5's tokenizer names 512, the length of its pretraining, which is no limit.
+        limits.append(int(tokenizer.model_max_length))
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions:  # T5 has none: its relative position biases have no limit
+        # RoBERTa counts positions from behind the padding id.
+        offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+        limits.append(int(positions) - offset)
+    return min(limits, default=10**9)
+
+
+def padded(lists: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Pad lists at their end to the longest: (lists, longest), int64."""
+    longest = max(map(len, lists))
+    return torch.tensor([[*ids, *[value] * (longest - len(ids))] for ids in lists])

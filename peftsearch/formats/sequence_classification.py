@@ -1,0 +1,97 @@
+"""One or two texts in, one score per label out of a head, for encoders (BERT and its family)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from peftsearch.formats.base import Feature, input_limit, padded
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
+
+
+class SequenceClassification:
+    """The form of a task for ``AutoModelForSequenceClassification``.
+
+    The model must be loaded with ``num_labels`` of this object. Regression has one output and
+    the mean squared error.
+
+    Args:
+        task: The task.
+        tokenizer: Tokenizer of the model.
+        config: Configuration of the model.
+    """
+
+    def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
+        self.task = task
+        self.truncated = 0
+        self.max_length = min(task.max_length, input_limit(tokenizer, config))
+        self.num_labels = len(task.labels) or 1
+        self._regression = task.kind == "regression"
+        self._tokenizer = tokenizer
+        self._fill = {
+            "input_ids": int(tokenizer.pad_token_id),
+            "token_type_ids": int(tokenizer.pad_token_type_id),
+        }
+
+    def features(self, rows: Sequence[Row]) -> list[Feature]:
+        """Tokenise rows in one call; too long ones again, losing tokens of the longest text."""
+        if not rows:
+            return []
+        texts = [[row[column] for row in rows] for column in self.task.columns]
+        encoded = self._tokenizer(*texts, verbose=False)
+        long = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) > self.max_length]
+        self.truncated += len(long)
+        inputs = [{name: encoded[name][i] for name in encoded} for i in range(len(rows))]
+        if long:
+            cut = self._tokenizer(
+                *[[column[i] for i in long] for column in texts],
+                truncation="longest_first",
+                max_length=self.max_length,
+            )
+            for place, i in enumerate(long):
+                inputs[i] = {name: cut[name][place] for name in cut}
+        label = self.task.label_column
+        return [Feature(i, row[label]) for i, row in zip(inputs, rows, strict=True)]
+
+    def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
+        """Return the tokenizer's tensors (batch, longest) and labels (batch,)."""
+        # By hand: the tokenizer's own pad() logs an advice that does not apply here.
+        batch = {
+            name: padded([feature.inputs[name] for feature in features], self._fill.get(name, 0))
+            for name in features[0].inputs
+        }
+        kind = torch.float32 if self._regression else torch.int64
+        labels = torch.tensor([feature.target for feature in features], dtype=kind)
+        return {**batch, "labels": labels}
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Mean cross-entropy, or mean squared error for regression, in float32."""
+        logits = self._logits(model, batch)
+        if self._regression:
+            return functional.mse_loss(logits.squeeze(1), batch["labels"])
+        return functional.cross_entropy(logits, batch["labels"])
+
+    @torch.no_grad()
+    def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Logits, (batch, labels), in float32; one column for regression."""
+        return self._logits(model, batch)
+
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
+        """Label ids, or numbers for regression."""
+        scores = self.scores(model, batch)
+        best = scores.squeeze(1) if self._regression else scores.argmax(1)
+        return [float(value) for value in best.tolist()]
+
+    def references(self, rows: Sequence[Row]) -> list[float]:
+        """Label ids or numbers of rows."""
+        return [float(row[self.task.label_column]) for row in rows]
+
+    def _logits(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        logits: Tensor = model(**inputs).logits.float()
+        return logits

@@ -1,0 +1,188 @@
+"""Text in, label word out, for encoder-decoder models (T5 and its family).
+
+Training minimises the mean token loss of the label word and the end token. Scoring encodes the
+input once and compares the log-likelihood of every label word, end token included, so a
+prediction is always a label, and untrained models are scored fairly.
+
+Regression does as T5: the answer is one of the numbers 0.0, 0.2, … 5.0, written as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers.modeling_outputs import BaseModelOutput
+
+from peftsearch.errors import ConfigError
+from peftsearch.formats.base import Feature, input_limit, padded
+from peftsearch.formats.truncation import shorten
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
+
+IGNORED = -100
+T5_NUMBERS = tuple(f"{tenths / 10:.1f}" for tenths in range(0, 51, 2))
+MOST_LOGITS = 2**25
+"""Logits computed at once while scoring: 128 MiB in float32."""
+
+
+class TextToText:
+    """The text-to-text form of a task.
+
+    Args:
+        task: The task.
+        tokenizer: Tokenizer of the model.
+        config: Configuration of the model.
+
+    Raises:
+        ConfigError: The task has no template, or two label words have the same tokens.
+    """
+
+    num_labels = 0
+
+    def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
+        if not task.template:
+            raise ConfigError(
+                f'the task "{task.name}" has no template, which {config.model_type} needs.',
+                "Add template: to the task file.",
+            )
+        self.task = task
+        self.truncated = 0
+        self.max_length = min(task.max_length, input_limit(tokenizer, config))
+        self.words = task.label_words or (T5_NUMBERS if task.kind == "regression" else task.labels)
+        self._numbers = [float(w) for w in self.words] if task.kind == "regression" else []
+        self._tokenizer = tokenizer
+        self._pad = int(config.pad_token_id)
+        start = getattr(config, "decoder_start_token_id", None)
+        self._start = self._pad if start is None else int(start)
+        self._targets = self._tokenise_words(config)
+        self._table = padded(self._targets, IGNORED)
+
+    def _tokenise_words(self, config: Any) -> list[list[int]]:
+        end = self._tokenizer.eos_token_id
+        end = config.eos_token_id if end is None else end
+        targets: list[list[int]] = []
+        seen: dict[tuple[int, ...], str] = {}
+        for word in self.words:
+            ids = list(self._tokenizer(word)["input_ids"])
+            ids = ids if ids and ids[-1] == end else [*ids, end]
+            other = seen.setdefault(tuple(ids), word)
+            if other != word:
+                raise ConfigError(
+                    f'the label words "{other}" and "{word}" of task "{self.task.name}" have '
+                    "the same tokens for this model.",
+                    "Give other label_words in a task file.",
+                )
+            targets.append(ids)
+        return targets
+
+    def features(self, rows: Sequence[Row]) -> list[Feature]:
+        """Tokenise rows in one call.
+
+        Raises:
+            ConfigError: A number lies outside those that can be answered.
+        """
+        columns = self.task.columns
+        fields = [{column: row[column] for column in columns} for row in rows]
+        prompts = [self.task.template.format(**field) for field in fields]
+        if not prompts:
+            return []
+        encoded = self._tokenizer(prompts, verbose=False)["input_ids"]
+        found: list[Feature] = []
+        for row, field, ids in zip(rows, fields, encoded, strict=True):
+            if len(ids) > self.max_length:
+                self.truncated += 1
+                ids = shorten(field, self.task.template, self._tokenizer, self.max_length)
+            target = self._targets[self._word_of(row[self.task.label_column])]
+            found.append(Feature({"input_ids": list(ids)}, target))
+        return found
+
+    def _word_of(self, label: float) -> int:
+        if not self._numbers:
+            return int(label)
+        low, high = min(self._numbers), max(self._numbers)
+        if not low <= label <= high:
+            raise ConfigError(
+                f'the label {label:g} of task "{self.task.name}" lies outside the answers '
+                f"{low:g} to {high:g}.",
+                "Give the numbers to answer as label_words in a task file.",
+            )
+        return min(range(len(self._numbers)), key=lambda i: abs(self._numbers[i] - label))
+
+    def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask and labels, each (batch, longest), int64."""
+        inputs = [feature.inputs["input_ids"] for feature in features]
+        targets = [f.target if isinstance(f.target, list) else [] for f in features]
+        return {
+            "input_ids": padded(inputs, self._pad),
+            "attention_mask": padded([[1] * len(ids) for ids in inputs], 0),
+            "labels": padded(targets, IGNORED),
+        }
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Mean cross-entropy over the tokens of the label words, in float32."""
+        labels = batch["labels"]
+        logits = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=self._shifted(labels),
+            use_cache=False,
+        ).logits
+        flat = logits.float().flatten(0, 1)
+        return functional.cross_entropy(flat, labels.flatten(), ignore_index=IGNORED)
+
+    @torch.no_grad()
+    def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Log-likelihood of every label word, end token included: (batch, words), float32."""
+        mask = batch["attention_mask"]
+        encoder = model.get_encoder()
+        states = encoder(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
+        table = self._table.to(mask.device)
+        each = table.numel() * int(model.config.vocab_size)
+        rows = max(1, MOST_LOGITS // each)
+        return torch.cat(
+            [
+                self._score_rows(model, states[i : i + rows], mask[i : i + rows], table)
+                for i in range(0, len(states), rows)
+            ]
+        )
+
+    def _score_rows(self, model: Any, states: Tensor, mask: Tensor, table: Tensor) -> Tensor:
+        """Score every word for encoded rows.
+
+        Args:
+            model: The model.
+            states: Encoder output, (rows, length, width).
+            mask: Attention mask, (rows, length).
+            table: Label words, (words, tokens), padded with -100.
+        """
+        rows, words = len(states), len(table)
+        labels = table.repeat(rows, 1)
+        logits = model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(words, 0)),
+            attention_mask=mask.repeat_interleave(words, 0),
+            decoder_input_ids=self._shifted(labels),
+            use_cache=False,
+        ).logits
+        losses = functional.cross_entropy(
+            logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+        )
+        return -losses.sum(1).view(rows, words)
+
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
+        """The most likely label ids, or numbers for regression."""
+        best: list[int] = self.scores(model, batch).argmax(1).tolist()
+        return [self._numbers[i] if self._numbers else float(i) for i in best]
+
+    def references(self, rows: Sequence[Row]) -> list[float]:
+        """Label ids or numbers of rows."""
+        return [float(row[self.task.label_column]) for row in rows]
+
+    def _shifted(self, labels: Tensor) -> Tensor:
+        """Decoder inputs for labels: the start token, then all labels but the last."""
+        shifted = labels.new_full(labels.shape, self._start)
+        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, self._pad)
+        return shifted

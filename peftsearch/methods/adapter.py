@@ -1,0 +1,67 @@
+"""Serial bottleneck adapter after a sub-layer.
+
+    y' = y + U (m * relu(D y + d)) + u       D (size, D_out), U (D_out, size)
+
+y is the output of the attention's or feed-forward's last linear map, before dropout and the
+residual sum. U and u start at zero.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from peftsearch.methods.base import PeftLayer, SiteHost
+
+METHOD = {
+    "name": "adapter",
+    "title": "serial adapter",
+    "order": 40,
+    "modules": {"attention": ("o",), "cross_attention": ("o",), "feed_forward": ("down",)},
+    "sized": True,
+    "learning_rate": 2e-3,
+    "identity_at_start": "",
+    "reference": (
+        "Houlsby et al. 2019, arXiv 1902.00751, section 2; the up projection starts at zero, "
+        "the activation is ReLU, there is no norm of its own (Pfeiffer et al. 2021)"
+    ),
+}
+
+
+class AdapterLayer(PeftLayer):
+    """A serial adapter on the output of one linear map."""
+
+    size_dims: ClassVar[dict[str, int]] = {"down": 0, "down_bias": 0, "up": 1}
+
+    def __init__(self, width: int, size: int, device: torch.device) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(size, width, device=device))
+        self.down_bias = nn.Parameter(torch.zeros(size, device=device))
+        self.up = nn.Parameter(torch.zeros(width, size, device=device))
+        self.up_bias = nn.Parameter(torch.zeros(width, device=device))
+        nn.init.normal_(self.down, std=width**-0.5)
+
+    def bottleneck(self, x: Tensor) -> Tensor:
+        """Map (B, T, D) to the adapter's contribution of the same shape."""
+        hidden = torch.relu(functional.linear(x.to(self.down.dtype), self.down, self.down_bias))
+        update = functional.linear(self.masked(hidden), self.up)
+        if self.mask is None:
+            return update + self.up_bias
+        # The bias belongs to every size: it is on as soon as the first unit is.
+        return update + self.up_bias * self.mask[..., :1].to(update.dtype)
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the adapter of the output to the output."""
+        return y + self.bottleneck(y).to(y.dtype)
+
+
+def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:
+    """Return one adapter for each named module."""
+    linears = {name: host.linear(name) for name in modules}
+    return {
+        name: AdapterLayer(linear.out_features, size, linear.weight.device)
+        for name, linear in linears.items()
+    }

@@ -1,0 +1,188 @@
+"""The whole path: prepare, search, discretise, retrain, baselines, export, report.
+
+Reads top to bottom. Every stage writes its files before it is marked done, and a finished
+stage is skipped when a run is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftsearch.budget import parse
+from peftsearch.config import RunConfig
+from peftsearch.environment import hardware, versions
+from peftsearch.errors import ConfigError
+from peftsearch.interrupt import Interrupt
+from peftsearch.planning import plan
+from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
+
+__all__ = ["Summary", "plan", "run", "run_stage"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a run.
+
+    Attributes:
+        run_dir: Where everything lies.
+        summary: The content of ``summary.json``.
+    """
+
+    run_dir: Path
+    summary: dict[str, Any]
+
+
+def run(
+    config: RunConfig,
+    *,
+    out: Path | None = None,
+    resume: Path | None = None,
+    command: list[str] | None = None,
+    listener: Listener | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Summary:
+    """Run the whole path, or what is left of it.
+
+    Args:
+        config: The resolved configuration; ignored in favour of the stored one on resume.
+        out: A new or empty directory; by default a dated one under ``runs/``.
+        resume: Directory of a run to go on with.
+        command: Command line, for the manifest.
+        listener: Called with every event.
+        environ: Not used; environment variables are already in ``config``.
+
+    Raises:
+        PeftSearchError: See :mod:`peftsearch.errors`.
+    """
+    parse(config.budget)
+    directory = RunDir.open_existing(resume) if resume else RunDir.create(config, out)
+    with directory:
+        runner = _Runner(directory, directory.config() if resume else config, listener)
+        if not resume:
+            runner.manifest.update(command=command or [])
+        with Interrupt() as interrupt:
+            for stage in STAGES:
+                runner.stage(stage, interrupt)
+        return Summary(directory.path, directory.read_json("summary.json"))
+
+
+def run_stage(
+    name: str,
+    run_dir: Path,
+    *,
+    listener: Listener | None = None,
+    to: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Run one stage on a run directory, again if it is done already.
+
+    Args:
+        name: Name of the stage.
+        run_dir: The run.
+        listener: Called with every event.
+        to: For ``export``: the target.
+        out: For ``export``: where to write instead of ``export/<target>``.
+
+    Raises:
+        ConfigError: An earlier stage is missing.
+    """
+    with RunDir.open_existing(run_dir) as directory, Interrupt() as interrupt:
+        runner = _Runner(directory, directory.config(), listener)
+        needed = STAGES[: STAGES.index(name)] if name not in ("report", "export") else ("prepare",)
+        for stage in ("prepare", *needed):
+            if stage == "prepare":
+                runner.stage(stage, interrupt)
+            elif stage != "baselines" and not runner.manifest.is_done(stage):
+                hint = f"peftsearch {stage} {run_dir}"
+                raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
+        if name == "export" and to:
+            runner.export(to, out, interrupt)
+        else:
+            runner.stage(name, interrupt, again=True)
+
+
+class _Runner:
+    """Runs stages on one directory and keeps the manifest."""
+
+    def __init__(
+        self, directory: RunDir, config: RunConfig, listener: Listener | None
+    ) -> None:
+        self.directory, self.config = directory, config
+        self.manifest = directory.manifest()
+        self.events = Events(directory.path, listener)
+        self._work: Any = None
+
+    def work(self, interrupt: Interrupt) -> Any:
+        """Return the workspace; torch is imported here and not before."""
+        if self._work is None:
+            from peftsearch.session import Session
+            from peftsearch.workspace import Workspace
+
+            session = Session(self.config, self.directory, self.events.emit, interrupt)
+            self._work = Workspace(session)
+            self._check_data()
+        return self._work
+
+    def _check_data(self) -> None:
+        """Note the data on the first time, and refuse other data later."""
+        work = self._work
+        known = self.manifest.data["data"]
+        if known and known["fingerprint"] != work.data.fingerprint:
+            raise ConfigError(
+                "The data have changed since this run began.", "Start another run with --out DIR."
+            )
+        if not known:
+            rows = {
+                name: len(getattr(work.splits, name))
+                for name in ("search_train", "search_valid", "selection", "test")
+            }
+            self.manifest.update(
+                versions=versions(),
+                hardware=hardware(),
+                data={
+                    "fingerprint": work.data.fingerprint,
+                    "rows": rows,
+                    "test_split": work.data.test_name,
+                },
+                seeds={"root": self.config.seed, "retrain": list(range(self.config.seeds))},
+            )
+
+    def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:
+        """Run a stage unless it is done."""
+        if self.manifest.is_done(name) and not again:
+            self.events.emit(name, "skip")
+            return
+        self.manifest.start(name)
+        self.events.emit(name, "start")
+        steps, peak = self._report() if name == "report" else self._compute(name, interrupt)
+        self.manifest.finish(name, steps, peak)
+        self.events.emit(name, "finish")
+        interrupt.check(f"the end of {name}")
+
+    def _compute(self, name: str, interrupt: Interrupt) -> tuple[int, int]:
+        work = self.work(interrupt)
+        from peftsearch.session import peak_bytes
+        from peftsearch.stages import COMPUTE
+
+        return COMPUTE[name](work), peak_bytes()
+
+    def _report(self) -> tuple[int, int]:
+        from peftsearch.report import write_report
+        from peftsearch.summary import summarise
+
+        if self.manifest.is_done("retrain"):
+            write_json(self.directory.file("summary.json"), summarise(self.directory.path))
+        write_report(self.directory.path)
+        return 0, 0
+
+    def export(self, target: str, out: Path | None, interrupt: Interrupt) -> None:
+        """Write one export."""
+        work = self.work(interrupt)
+        from peftsearch.stages import export_to
+
+        self.events.emit("export", "start")
+        export_to(work, target, out or self.directory.file("export", target))
+        self.events.emit("export", "finish")

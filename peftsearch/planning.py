@@ -1,0 +1,168 @@
+"""``plan``: what a run would do and cost, from the model's config alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peftsearch.budget import resolve
+from peftsearch.config import RunConfig
+
+#: Bytes per trained value: weight, gradient and Adam's two moments in float32.
+_TRAINED = 16
+#: Rough count of saved activations per token and layer, in units of the model's width.
+_ACTIVATIONS = 24
+
+
+def plan(config: RunConfig) -> dict[str, Any]:
+    """Count everything on the meta device; train nothing, download no weights.
+
+    Raises:
+        BudgetError: Nothing fits.
+        ConfigError: Something in the configuration is wrong.
+        MissingError: The model's config cannot be had.
+    """
+    from peftsearch import tasks
+    from peftsearch.backbones.loading import sketch_backbone
+    from peftsearch.baselines import uniform_baselines
+    from peftsearch.injection import cost_function
+    from peftsearch.workspace import build_space, num_labels
+
+    task = tasks.get(config.task)
+    backbone = sketch_backbone(config.model, num_labels(task))
+    cost = cost_function(backbone.hosts)
+    full = build_space(config, backbone.sites, cost)
+    budget = resolve(config.budget, backbone.num_parameters)
+    space = full.within(budget.limit)
+    uniform = uniform_baselines(backbone.sites, cost, budget.limit)
+    stages = _stages(config, len(uniform))
+    return {
+        "format": 1,
+        "model": config.model,
+        "task": task.name,
+        "family": backbone.family,
+        "backbone_parameters": backbone.num_parameters,
+        "head_parameters": backbone.num_head_parameters,
+        "space": {
+            "name": full.name,
+            "sites": len({gate.site for gate in full.gates}),
+            "gates": len(full.gates),
+            "candidates": full.num_candidates,
+            "combine": full.combine,
+            "min_cost": full.min_cost,
+            "max_cost": full.max_cost,
+            "dropped": full.num_candidates - space.num_candidates,
+        },
+        "budget": {
+            "requested": budget.requested,
+            "limit": budget.limit,
+            "denominator": budget.denominator,
+            "binds": full.binds(budget.limit),
+        },
+        "data": _data(config, task),
+        "stages": stages,
+        "single_trainings": _trainings(config, stages),
+        "memory_bytes": _memory(config, backbone, space, task),
+        "exports": _exports(full),
+        "baselines": sorted(uniform),
+        "warnings": _warnings(config, full, budget, uniform),
+    }
+
+
+def _stages(config: RunConfig, uniform: int) -> list[dict[str, Any]]:
+    race = config.race.contestants + uniform
+    baselines = (uniform + config.retrain.random_baselines) * config.seeds
+    return [
+        {"name": "search", "steps": config.search.steps, "trainings": 1},
+        {"name": "race", "steps": config.race.steps, "trainings": race},
+        {"name": "retrain", "steps": config.retrain.steps, "trainings": config.seeds},
+        {"name": "baselines", "steps": config.retrain.steps, "trainings": baselines},
+    ]
+
+
+def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
+    """Return the whole run in single trainings, counted in passes over a batch.
+
+    A search step after the warm-up is one pass for the weights and one for the gates (five in
+    all for second order).
+    """
+    passes = {"single": 2, "first": 2, "second": 6}[config.search.bilevel]
+    share = config.search.warmup_fraction + (1 - config.search.warmup_fraction) * passes
+    total = 0.0
+    for stage in stages:
+        weight = share if stage["name"] == "search" else 1.0
+        total += weight * stage["steps"] * stage["trainings"]
+    return round(total / config.retrain.steps, 2)
+
+
+def _data(config: RunConfig, task: Any) -> dict[str, int | None]:
+    """Return the rows of each split, where they can be known without a download."""
+    from pathlib import Path
+
+    from peftsearch import tasks
+    from peftsearch.tasks.base import Hub
+
+    names = ("search_train", "search_valid", "selection", "test")
+    if config.data is None and isinstance(task.source, Hub):
+        return dict.fromkeys(names)
+    folder = None if config.data is None else Path(config.data)
+    data = tasks.load(task, folder, config.train_rows, config.test_rows, config.seed)
+    splits = tasks.split(data, config.seed)
+    return {name: len(getattr(splits, name)) for name in names}
+
+
+def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str, Any]:
+    """Return an estimate in bytes of the search, its largest stage."""
+    width = 2 if config.precision == "bf16" else 4
+    weights = sum(
+        max((c.num_params for c in gate.candidates if c.method == method), default=0)
+        for gate in space.gates
+        for method in {c.method for c in gate.candidates}
+    )
+    settings = backbone.model.config
+    layers = len({(s.stack, s.layer) for s in backbone.sites})
+    tokens = config.search.batch_size // config.accumulation * task.max_length
+    activations = tokens * layers * settings.hidden_size * _ACTIVATIONS * width
+    return {
+        "frozen_weights": backbone.num_parameters * width,
+        "trained_weights_and_optimiser": weights * _TRAINED,
+        "activations": activations,
+        "note": "estimate; activations at the longest input, without gradient checkpointing",
+    }
+
+
+def _exports(space: Any) -> dict[str, dict[str, Any]]:
+    """Say for each target whether every architecture of the space can be expressed."""
+    from peftsearch.architecture import Architecture, Choice
+    from peftsearch.catalogue import exporters
+    from peftsearch.export.base import exporter
+
+    found: dict[str, dict[str, Any]] = {}
+    for target in exporters():
+        choices = tuple(
+            Choice(gate.site.id, c.method, c.size, c.modules, c.num_params)
+            for gate, c in space.choices()
+            if c.num_params
+        )
+        problems = exporter(target).problems(Architecture("", "", 0, "", 0, choices))
+        reasons = sorted({f"{p.method}: {p.reason}" for p in problems})
+        found[target] = {"ok": not problems, "reasons": reasons}
+    return found
+
+
+def _warnings(config: RunConfig, full: Any, budget: Any, uniform: Any) -> list[str]:
+    from peftsearch.baselines import UNIFORM
+
+    found = []
+    if not full.binds(budget.limit):
+        found.append(
+            f"The budget does not bind: the largest architecture ({full.max_cost:,} parameters) "
+            f"fits {budget.limit:,}. There is nothing to trade; try a smaller budget."
+        )
+    elif full.max_cost < 1.5 * budget.limit:
+        found.append("The budget hardly binds: the largest architecture is under 1.5 times it.")
+    if config.seeds == 1:
+        found.append("One retraining seed: the spread will not be known.")
+    missing = sorted(set(UNIFORM) - set(uniform))
+    if missing:
+        found.append(f"Baselines that do not fit the budget: {', '.join(missing)}.")
+    return found

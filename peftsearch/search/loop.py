@@ -1,0 +1,239 @@
+"""The search loop: weights on search-train, gates on search-valid, every sample hard.
+
+Place in the flow: supernet -> search. Reads the supernet and two lists of features; writes
+``search/checkpoint.safetensors``, ``search/alphas.jsonl`` and events.
+
+    every step          w <- AdamW(w, d_w L_train(w, z)),      z ~ priced gates, hard
+    after the warm-up   a <- Adam(a, d_a L_valid(w, z(a)))     straight through z and the price
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftsearch import checkpoint
+from peftsearch.backbones.base import head_parameters
+from peftsearch.batches import Batches
+from peftsearch.errors import DivergedError
+from peftsearch.formats import Feature, Format
+from peftsearch.search import hypergradient, schedules
+from peftsearch.rundir import JsonLines
+from peftsearch.seeds import derive
+from peftsearch.session import Session, finite
+from peftsearch.supernet.gates import sample
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.training import make_optimiser, micro_batches, parameter_groups, schedule, set_rates
+
+CHECKPOINT = "search/checkpoint.safetensors"
+TRACE = "search/alphas.jsonl"
+
+
+class Search:
+    """One search; :meth:`run` continues from the checkpoint if there is one.
+
+    Args:
+        session: Configuration, device, events.
+        supernet: The over-parameterised model.
+        limit: The budget in parameters.
+        task_format: How the task meets the model.
+        train: Features of search-train.
+        valid: Features of search-valid.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        supernet: Supernet,
+        limit: int,
+        task_format: Format,
+        train: Sequence[Feature],
+        valid: Sequence[Feature],
+    ) -> None:
+        self.session, self.supernet, self.limit = session, supernet, limit
+        self.format, self.train, self.valid = task_format, train, valid
+        self.config = session.config.search
+        self.seed = derive(session.config.seed, "search")
+        backbone = supernet.backbone
+        self.model = session.accelerator.prepare(backbone.model)
+        groups = parameter_groups(session.config, supernet.weight_parameters(), backbone)
+        self.rates = {id(p): group["base_lr"] for group in groups for p in group["params"]}
+        self.weights = make_optimiser(session.config, groups)
+        self.arch = torch.optim.Adam(
+            supernet.arch_parameters(), lr=self.config.arch_lr, betas=(0.5, 0.999)
+        )
+        self.named = {**supernet.named_weights(), **dict(head_parameters(backbone.model))}
+        self.trace = JsonLines(session.run.file(TRACE))
+        self.step, self.seconds = 0, 0.0
+
+    def run(self) -> None:
+        """Run the remaining steps.
+
+        Raises:
+            DivergedError: A loss is not finite.
+            StoppedError: The user asked to stop; the state is saved.
+        """
+        if self.session.run.file(CHECKPOINT).is_file():
+            self.restore()
+        optimiser = self.session.accelerator.prepare(self.weights)
+        size = self.config.batch_size
+        orders = [Batches(len(rows), size, derive(self.seed, name))
+                  for name, rows in (("train", self.train), ("valid", self.valid))]  # fmt: skip
+        began = time.perf_counter()
+        while self.step < self.config.steps:
+            train_rows = [self.train[i] for i in orders[0].indices(self.step)]
+            valid_rows = [self.valid[i] for i in orders[1].indices(self.step)]
+            self._one_step(optimiser, train_rows, valid_rows)
+            self.step += 1
+            due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+            if due or self.session.interrupt.requested:
+                self.seconds += time.perf_counter() - began
+                began = time.perf_counter()
+                self.save()
+                self.session.interrupt.check(f"search step {self.step:,}")
+        self.session.accelerator.free_memory()
+
+    def _one_step(
+        self, optimiser: Any, train_rows: Sequence[Feature], valid_rows: Sequence[Feature]
+    ) -> None:
+        now = schedules.at(self.step, self.config, self.limit)
+        set_rates(optimiser, schedule(self.step, self.config.steps, 0.06))
+        valid_loss = None
+        if not now.warming_up:
+            valid_loss = self._gate_step(now, train_rows, valid_rows)
+        train_loss = self._weight_step(optimiser, now, train_rows)
+        last = self.step + 1 == self.config.steps
+        if self.step % self.config.log_every == 0 or last:
+            self._log(now, train_loss, valid_loss)
+
+    def _choices(self, now: schedules.Point, stream: str) -> Tensor:
+        """Draw hard choices (S, G, C); the same ones at every call within a step."""
+        gates = self.supernet.gates
+        log_q, _ = gates.priced(gates.log_prior(), now.target)
+        mixed = gates.explored(log_q, now.exploration, now.target)
+        torch.manual_seed(derive(self.seed, stream, self.step))
+        return sample(mixed, self.config.architectures_per_batch, now.temperature)
+
+    def _loss(self, rows: Sequence[Feature], choices: Tensor, *, run_all: bool) -> Tensor:
+        batch = self.session.to_device(self.format.collate(rows))
+        self.supernet.set(choices, len(rows), run_all=run_all)
+        with self.session.accelerator.autocast():
+            return self.format.loss(self.model, batch)
+
+    def _weight_step(
+        self, optimiser: Any, now: schedules.Point, rows: Sequence[Feature]
+    ) -> float:
+        """One step of the weights on hard samples; what is switched off is not even run."""
+        self.model.train()
+        with torch.no_grad():
+            choices = self._choices(now, "weights")
+        accelerator = self.session.accelerator
+        total = 0.0
+        for part in micro_batches(rows, self.session.config.accumulation):
+            with accelerator.accumulate(self.model):
+                loss = self._loss(part, choices, run_all=False)
+                total += float(loss.detach()) / self.session.config.accumulation
+                if loss.requires_grad:  # an empty sample without a head trains nothing
+                    accelerator.backward(loss)
+                optimiser.step()
+                optimiser.zero_grad()
+        return self._checked(total)
+
+    def _gate_step(
+        self,
+        now: schedules.Point,
+        train_rows: Sequence[Feature],
+        valid_rows: Sequence[Feature],
+    ) -> float:
+        """One step of the gates; gradients reach every candidate, sampled or not."""
+        self.model.train()
+        seen: list[float] = []
+
+        def loss(rows: Sequence[Feature], keep: bool) -> Callable[[], Tensor]:
+            def compute() -> Tensor:
+                value = self._loss(rows, self._choices(now, "gates"), run_all=True)
+                if keep and not seen:
+                    seen.append(float(value.detach()))
+                return value
+
+            return compute
+
+        arch = self.supernet.arch_parameters()
+        if self.config.bilevel == "second":
+            weights = [p for p in self.named.values() if id(p) in self.rates]
+            factor = schedule(self.step, self.config.steps, 0.06)
+            grads = hypergradient.second_order(
+                loss(train_rows, False),
+                loss(valid_rows, True),
+                weights,
+                arch,
+                [self.rates[id(p)] * factor for p in weights],
+            )
+        else:
+            rows = train_rows if self.config.bilevel == "single" else valid_rows
+            grads = hypergradient.first_order(loss(rows, True), arch)
+        for parameter, gradient in zip(arch, grads, strict=True):
+            parameter.grad = gradient
+        self.arch.step()
+        self.arch.zero_grad()
+        return self._checked(seen[0])
+
+    def _checked(self, loss: float) -> float:
+        if not finite(loss):
+            raise DivergedError(
+                f"The search diverged at step {self.step:,}: the loss is {loss}.",
+                "Lower the rates, e.g. --set learning_rates.prefix=1e-2, or use fp32.",
+            )
+        return loss
+
+    @torch.no_grad()
+    def _log(self, now: schedules.Point, train_loss: float, valid_loss: float | None) -> None:
+        gates = self.supernet.gates
+        log_q, price = gates.priced(gates.log_prior(), now.target)
+        self.session.emit(
+            "search",
+            "step",
+            step=self.step + 1,
+            steps=self.config.steps,
+            phase="warmup" if now.warming_up else "search",
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            price=float(price),
+            expected_cost=float(gates.expected_cost(log_q)),
+            limit=self.limit,
+            target=now.target,
+            temperature=now.temperature,
+            exploration=now.exploration,
+            entropy=float(gates.entropy(log_q)),
+        )
+        rows = [
+            [round(float(q), 6) for q in row[: len(gate.candidates)].exp()]
+            for row, gate in zip(log_q, self.supernet.space.gates, strict=True)
+        ]
+        self.trace.append({"step": self.step + 1, "probabilities": rows})
+
+    def save(self) -> None:
+        """Write the whole state of the search."""
+        tensors: dict[str, Tensor] = dict(self.named)
+        tensors["alphas"] = self.supernet.gates.alphas
+        tensors.update(checkpoint.optimiser_state(self.weights, self.named))  # type: ignore[arg-type]
+        tensors.update(checkpoint.optimiser_state(self.arch, self._arch_named()))  # type: ignore[arg-type]
+        meta = {"step": self.step, "seconds": self.seconds}
+        checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
+
+    def restore(self) -> None:
+        """Read it back, and drop logged lines of steps that will run again."""
+        tensors, meta = checkpoint.load(self.session.run.file(CHECKPOINT))
+        checkpoint.restore_weights(self.named, tensors)
+        checkpoint.restore_weights(self._arch_named(), tensors)
+        checkpoint.restore_optimiser(self.weights, self.named, tensors)
+        checkpoint.restore_optimiser(self.arch, self._arch_named(), tensors)
+        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.trace.truncate_after(self.step)
+
+    def _arch_named(self) -> dict[str, torch.nn.Parameter]:
+        return {"alphas": self.supernet.gates.alphas}

@@ -1,0 +1,107 @@
+"""Measure architectures on the supernet: hard patterns, scored on search-valid.
+
+The gates say where to look; what they propose is then measured, since the size of an alpha is
+a poor judge of worth (Wang et al. 2021, arXiv 2108.04392).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from peftsearch.discretise import cost_of
+from peftsearch.errors import StoppedError
+from peftsearch.evaluate import scores
+from peftsearch.formats import Feature, Format
+from peftsearch.seeds import derive
+from peftsearch.session import Session
+from peftsearch.supernet.gates import one_hot, sample
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks.base import Row, Task
+
+_BATCH = 64
+#: Share of uniform sampling among the measured architectures: the gates may be wrong.
+_EXPLORATION = 0.3
+#: Sampled architectures that use less of the budget than this are passed over.
+_LEAST_USE = 0.7
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measured architecture.
+
+    Attributes:
+        candidates: Candidate index of each gate.
+        num_params: Its parameters.
+        score: Primary metric on search-valid with the supernet's weights.
+        loss: Mean loss there.
+    """
+
+    candidates: tuple[int, ...]
+    num_params: int
+    score: float
+    loss: float
+
+
+@torch.no_grad()
+def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[int, ...]]:
+    """Draw different architectures near the budget from the priced gates.
+
+    Returns:
+        Up to ``count`` architectures that cost at most ``limit``; those near it come first.
+    """
+    gates = supernet.gates
+    log_q, _ = gates.priced(gates.log_prior(), float(limit))
+    mixed = gates.explored(log_q, _EXPLORATION, float(limit))
+    torch.manual_seed(derive(seed, "draw"))
+    near: dict[tuple[int, ...], None] = {}
+    far: dict[tuple[int, ...], None] = {}
+    for row in sample(mixed, 40 * count, 1.0).argmax(-1).tolist():
+        cost = cost_of(supernet.space, row)
+        if cost <= limit:
+            (near if cost >= _LEAST_USE * limit else far)[tuple(row)] = None
+    return [*near, *far][:count]
+
+
+@torch.no_grad()
+def measure(
+    session: Session,
+    supernet: Supernet,
+    task: Task,
+    task_format: Format,
+    rows: Sequence[Row],
+    features: Sequence[Feature],
+    architectures: Sequence[tuple[int, ...]],
+) -> list[Sample]:
+    """Score architectures with the supernet's weights, all on the same rows.
+
+    Raises:
+        StoppedError: The user asked to stop; measuring starts anew on resume.
+    """
+    model = supernet.backbone.model.eval()
+    width = supernet.gates.alphas.shape[1]
+    references = task_format.references(rows)
+    batches = [
+        session.to_device(task_format.collate(features[i : i + _BATCH]))
+        for i in range(0, len(features), _BATCH)
+    ]
+    found = []
+    for number, candidates in enumerate(architectures):
+        if session.interrupt.signal_number is not None:
+            raise StoppedError(session.interrupt.signal_number, "Stopped while measuring.")
+        supernet.set(one_hot(list(candidates), width), _BATCH)
+        predicted: list[float] = []
+        loss = 0.0
+        for batch in batches:
+            with session.accelerator.autocast():
+                predicted += task_format.predict(model, batch)
+                loss += float(task_format.loss(model, batch)) * len(batch["input_ids"])
+        value = scores(task, references, predicted)[task.metric]
+        cost = cost_of(supernet.space, candidates)
+        found.append(Sample(tuple(candidates), cost, value, loss / len(features)))
+        session.emit(
+            "discretise", "measure", step=number + 1, steps=len(architectures), score=value
+        )
+    return found

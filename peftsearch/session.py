@@ -1,0 +1,91 @@
+"""What every stage that computes shares: configuration, device, events and the stop signal."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from peftsearch.config import RunConfig
+from peftsearch.errors import MissingError
+from peftsearch.interrupt import Interrupt
+from peftsearch.rundir import RunDir
+
+
+@dataclass
+class Session:
+    """One run in one process.
+
+    Attributes:
+        config: The resolved configuration.
+        run: The run directory.
+        emit: ``emit(stage, event, **fields)`` writes an event.
+        interrupt: Asks the loops to save and stop.
+        accelerator: Device, precision and accumulation.
+    """
+
+    config: RunConfig
+    run: RunDir
+    emit: Callable[..., None]
+    interrupt: Interrupt
+    accelerator: Accelerator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.accelerator = make_accelerator(self.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.accelerator.device  # type: ignore[no-any-return]
+
+    def to_device(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Move a batch."""
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+
+def make_accelerator(config: RunConfig) -> Accelerator:
+    """Return an Accelerator for the configured device and precision.
+
+    Raises:
+        MissingError: The device is not there.
+    """
+    device = config.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MissingError(f'device "{device}" was asked for, and there is no CUDA device.')
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise MissingError('device "mps" was asked for, and there is none.')
+    # Accelerate keeps its state for the whole process; each run sets its own.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    previous = os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
+    if device.startswith("cuda:"):
+        os.environ["ACCELERATE_TORCH_DEVICE"] = device
+    try:
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="bf16" if config.precision == "bf16" else "no",
+            gradient_accumulation_steps=config.accumulation,
+        )
+    finally:
+        os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
+        if previous is not None:
+            os.environ["ACCELERATE_TORCH_DEVICE"] = previous
+
+
+def peak_bytes() -> int:
+    """Return the peak memory so far: of the CUDA device if one is used, else of the process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def finite(loss: Any) -> bool:
+    """Whether a loss is a finite number."""
+    return bool(torch.isfinite(torch.as_tensor(loss)).all())

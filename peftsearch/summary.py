@@ -1,0 +1,216 @@
+"""``summary.json``: the answer of a run in numbers, its first line, and its alerts. Torch-free.
+
+Place in the flow: reads the files of all stages; read by report and console.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from peftsearch.architecture import Architecture
+from peftsearch.rundir import read_json
+
+#: Standard errors of a difference below which it counts as noise.
+_NOISE = 2.0
+#: How far above chance the best measured architecture must be for the supernet to have learned.
+_LEARNED = 0.02
+
+
+def summarise(run: Path) -> dict[str, Any]:
+    """Return the content of ``summary.json`` for a finished run."""
+    config, manifest = _config(run), read_json(run / "manifest.json")
+    sites, race = read_json(run / "sites.json"), read_json(run / "race.json")
+    architecture = Architecture.load(run / "architecture.json")
+    found = _entry(run / "retrain" / "metrics.json")
+    baselines = {
+        path.parent.name: _entry(path) for path in sorted(run.glob("baselines/*/metrics.json"))
+    }
+    facts = _Facts(run, architecture, found, baselines, sites, race)
+    return {
+        "format": 1,
+        "model": architecture.model,
+        "task": architecture.task,
+        "metric": race["metric"],
+        "higher_is_better": True,
+        "headline": facts.headline(),
+        "budget": {
+            "requested": architecture.requested,
+            "limit": architecture.limit,
+            "used": architecture.num_params,
+            "denominator": architecture.backbone_parameters,
+            "head": sites["head_parameters"],
+        },
+        "found": found,
+        "baselines": baselines,
+        "race": {"winner": race["winner"], "contestants": len(race["contestants"])},
+        "cost": _cost(run, manifest),
+        "exports": _exports(run),
+        "alerts": facts.alerts(),
+        "search_seed": config["seed"],
+    }
+
+
+def _config(run: Path) -> dict[str, Any]:
+    from peftsearch.config import read_yaml
+
+    config: dict[str, Any] = read_yaml(run / "config.yaml")
+    return config
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    data = read_json(path)
+    return {key: data[key] for key in ("mean", "sd", "n", "values", "num_params")}
+
+
+def _cost(run: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return seconds, steps and peak memory per stage, and the search in single trainings."""
+    stages = manifest["stages"]
+    runs = [read_json(path)["seconds"] for path in sorted(run.glob("retrain/seed-*/metrics.json"))]
+    single = sum(runs) / len(runs) if runs else math.nan
+    spent = stages["search"]["seconds"] + stages["discretise"]["seconds"]
+    return {
+        "seconds": {name: round(entry["seconds"], 3) for name, entry in stages.items()},
+        "steps": {name: entry["steps"] for name, entry in stages.items()},
+        "peak_bytes": {name: entry["peak_bytes"] for name, entry in stages.items()},
+        "single_training_seconds": round(single, 3),
+        "single_trainings": round(spent / single, 2) if single > 0 else None,
+    }
+
+
+def _exports(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path in sorted([*run.glob("export/*/check.json"), *run.glob("export/*.json")]):
+        data = read_json(path)
+        keys = ("verified", "max_logit_difference", "problems")
+        found[data["target"]] = {key: data[key] for key in keys if key in data}
+    return found
+
+
+class _Facts:
+    """Everything headline and alerts are derived from."""
+
+    def __init__(
+        self,
+        run: Path,
+        architecture: Architecture,
+        found: dict[str, Any],
+        baselines: dict[str, Any],
+        sites: dict[str, Any],
+        race: dict[str, Any],
+    ) -> None:
+        self.run, self.architecture, self.found = run, architecture, found
+        self.baselines, self.sites, self.race = baselines, sites, race
+
+    def best(self) -> tuple[str, dict[str, Any]] | None:
+        """Return name and score of the best baseline."""
+        return max(self.baselines.items(), key=lambda b: b[1]["mean"], default=None)
+
+    def baseline_won(self) -> bool:
+        """Whether a baseline has the better mean."""
+        best = self.best()
+        return best is not None and bool(best[1]["mean"] > self.found["mean"])
+
+    def headline(self) -> str:
+        """Return one sentence that compares the found architecture with the best baseline."""
+        used = f"{self.architecture.num_params:,} of {self.architecture.limit:,} parameters"
+        mine = f"{spread_text(self.found)} with {used}"
+        best = self.best()
+        if best is None:
+            return f"Found: {mine}; no baseline fits the budget."
+        name, theirs = best[0], spread_text(best[1])
+        if self.baseline_won():
+            return f"A baseline won: {name} {theirs}; the found architecture has {mine}."
+        if self.architecture.to_json()["choices"] == self._choices(name):
+            return f"The uniform architecture {name} won the race: {mine}."
+        return f"Found: {mine}; best baseline {name} {theirs}."
+
+    def _choices(self, name: str) -> Any:
+        return read_json(self.run / "baselines" / name / "architecture.json")["choices"]
+
+    def alerts(self) -> list[dict[str, str]]:
+        """Return what a reader must know before believing the result."""
+        checks = (
+            self._baseline_won,
+            self._within_noise,
+            self._budget,
+            self._one_seed,
+            self._learned,
+            self._chosen,
+            self._uniform,
+        )
+        found = (check() for check in checks)
+        return [{"code": code, "text": text} for code, text in (f for f in found if f)]
+
+    def _baseline_won(self) -> tuple[str, str] | None:
+        best = self.best()
+        if best is None or not self.baseline_won():
+            return None
+        return "baseline_won", f"{best[0]} scores higher than the found architecture on test."
+
+    def _within_noise(self) -> tuple[str, str] | None:
+        best = self.best()
+        if best is None or self.found["sd"] is None or best[1]["sd"] is None:
+            return None
+        gap = self.found["mean"] - best[1]["mean"]
+        error = math.sqrt(
+            self.found["sd"] ** 2 / self.found["n"] + best[1]["sd"] ** 2 / best[1]["n"]
+        )
+        if gap == 0 or abs(gap) > _NOISE * error:
+            return None
+        return "within_noise", (
+            f"The difference to {best[0]} ({100 * gap:+.1f} points) is within two standard errors "
+            f"({200 * error:.1f} points, n = {self.found['n']}): it may be chance."
+        )
+
+    def _budget(self) -> tuple[str, str] | None:
+        largest = self.sites["max_cost"]
+        if largest > self.architecture.limit:
+            return None
+        return "budget_not_binding", (
+            f"The largest architecture of the space has {largest:,} parameters and fits the "
+            f"budget of {self.architecture.limit:,}: nothing had to be traded. Try a smaller budget."
+        )
+
+    def _one_seed(self) -> tuple[str, str] | None:
+        if self.found["n"] > 1:
+            return None
+        return "one_seed", "One retraining seed only: the spread is not known. Use --seeds 3."
+
+    def _learned(self) -> tuple[str, str] | None:
+        path = self.run / "search" / "measured.json"
+        if not path.is_file():
+            return None
+        measured = read_json(path)
+        top = max((s["score"] for s in measured["samples"]), default=math.nan)
+        if top > measured["chance"] + _LEARNED:
+            return None
+        return "supernet_learned_nothing", (
+            f"The best architecture measured on the supernet scores {top:.3f}, a constant answer "
+            f"{measured['chance']:.3f}: the search had little to go by. Give it more steps."
+        )
+
+    def _chosen(self) -> tuple[str, str] | None:
+        if not self.architecture.active:
+            return "nothing_chosen", "The found architecture inserts nothing."
+        if len(self.architecture.methods) == 1:
+            method = self.architecture.methods[0]
+            return "one_method_only", f"The found architecture uses one method only: {method}."
+        return None
+
+    def _uniform(self) -> tuple[str, str] | None:
+        winner = self.race["winner"]
+        if not winner.startswith("uniform"):
+            return None
+        return "uniform_won_race", (
+            f"The race was won by the uniform architecture {winner}: no proposal of the search "
+            f"scored higher on the selection split."
+        )
+
+
+def spread_text(entry: dict[str, Any]) -> str:
+    """Return mean, sd and n for humans, e.g. ``0.842 ± 0.011 (n = 3)``."""
+    if entry["sd"] is None:
+        return f"{entry['mean']:.3f} (n = {entry['n']})"
+    return f"{entry['mean']:.3f} ± {entry['sd']:.3f} (n = {entry['n']})"

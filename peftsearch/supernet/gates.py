@@ -1,0 +1,159 @@
+"""Priced gates: the architecture parameters, and the one price that keeps them in budget.
+
+A gate's alphas a give p = softmax(a) over its candidates. All gates share one price per
+parameter, so that the expected cost meets the target:
+
+    q_o  ~  p_o * exp(-price * c_o),     price >= 0,   E_q[cost] <= target
+
+which is the distribution closest to p (in Kullback-Leibler divergence) within the target: a
+multiple-choice knapsack with entropy. Discretisation solves the same knapsack without.
+
+Source: ours. S3PET (Hu et al. 2022, arXiv 2206.07382) shifts every gate by the same amount
+whatever it costs; here a candidate pays for each of its parameters.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from peftsearch.space import SearchSpace
+
+_BISECTIONS = 80
+
+
+class Gates(nn.Module):
+    """The architecture parameters of a space, G gates of at most C candidates.
+
+    Attributes:
+        alphas: Parameter (G, C), float64 on the CPU; entries of absent candidates are unused.
+        costs: (G, C) parameters of each candidate.
+        present: (G, C) whether the candidate exists.
+    """
+
+    costs: Tensor
+    present: Tensor
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        width = max(len(gate.candidates) for gate in space.gates)
+        shape = (len(space.gates), width)
+        costs = torch.zeros(shape, dtype=torch.float64)
+        present = torch.zeros(shape, dtype=torch.bool)
+        for g, gate in enumerate(space.gates):
+            for c, candidate in enumerate(gate.candidates):
+                costs[g, c] = candidate.num_params
+                present[g, c] = True
+        self.alphas = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("costs", costs)
+        self.register_buffer("present", present)
+
+    def log_prior(self) -> Tensor:
+        """Return log p (G, C), minus infinity where there is no candidate."""
+        return masked_log_softmax(self.alphas, self.present)
+
+    def uniform(self) -> Tensor:
+        """Return the log of the uniform distribution (G, C)."""
+        return masked_log_softmax(torch.zeros_like(self.costs), self.present)
+
+    def expected_cost(self, log_q: Tensor) -> Tensor:
+        """Return the expected number of parameters, a scalar."""
+        return (log_q.exp() * self.costs).sum()
+
+    def priced(self, log_p: Tensor, target: float) -> tuple[Tensor, Tensor]:
+        """Tilt a distribution to the target.
+
+        The price is found by bisection; one Newton step at the solution, whose value is zero,
+        carries the exact implicit gradient d price / d alphas = q (c - E[c]) / sum Var(c).
+
+        Args:
+            log_p: (G, C) log-probabilities, with gradient.
+            target: Largest expected cost.
+
+        Returns:
+            log q (G, C) and the price, a scalar >= 0, both differentiable.
+        """
+        price = torch.tensor(self._solve(log_p.detach(), target), dtype=torch.float64)
+        if price > 0:
+            at_price = self._tilt(log_p, price)
+            q = at_price.detach().exp()
+            mean = (q * self.costs).sum(-1, keepdim=True)
+            variance = (q * (self.costs - mean) ** 2).sum()
+            if variance > 0:
+                gap = self.expected_cost(at_price) - self.expected_cost(at_price).detach()
+                price = price + gap / variance
+        return self._tilt(log_p, price), price
+
+    def _tilt(self, log_p: Tensor, price: Tensor) -> Tensor:
+        return masked_log_softmax(log_p - price * self.costs, self.present)
+
+    def _solve(self, log_p: Tensor, target: float) -> float:
+        """Return the least price at which the expected cost is within the target."""
+
+        def excess(price: float) -> float:
+            tilted = self._tilt(log_p, torch.tensor(price, dtype=torch.float64))
+            return float(self.expected_cost(tilted)) - target
+
+        if excess(0.0) <= 0:
+            return 0.0
+        low, high = 0.0, 1.0 / max(target, 1.0)
+        while excess(high) > 0:
+            low, high = high, high * 2
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+            if high - low <= 1e-15 * high:
+                break
+        return high
+
+    def entropy(self, log_q: Tensor) -> Tensor:
+        """Return the mean entropy of the gates in nats."""
+        q = log_q.exp()
+        terms = torch.where(self.present, q * log_q.masked_fill(~self.present, 0.0), 0.0)
+        return -terms.sum(-1).mean()
+
+    def explored(self, log_q: Tensor, share: float, target: float) -> Tensor:
+        """Mix with the uniform distribution tilted to the same target.
+
+        Args:
+            log_q: (G, C) log-probabilities.
+            share: Weight of the uniform part in [0, 1].
+            target: Largest expected cost of either part.
+        """
+        if share <= 0:
+            return log_q
+        flat, _ = self.priced(self.uniform(), target)
+        mixed = (1 - share) * log_q.exp() + share * flat.detach().exp()
+        return mixed.clamp_min(1e-300).log().masked_fill(~self.present, -torch.inf)
+
+
+def masked_log_softmax(logits: Tensor, present: Tensor) -> Tensor:
+    """Return log-softmax over the last dimension among the entries that are present."""
+    return torch.log_softmax(logits.masked_fill(~present, -torch.inf), dim=-1)
+
+
+def sample(log_q: Tensor, count: int, temperature: float) -> Tensor:
+    """Draw hard one-hot choices with straight-through Gumbel gradients.
+
+    Args:
+        log_q: (G, C) log-probabilities, minus infinity where there is no candidate.
+        count: Number S of architectures.
+        temperature: Of the relaxation in the backward pass, > 0.
+
+    Returns:
+        (S, G, C) of exact zeros and ones in value.
+
+    Source: Jang et al. 2017, arXiv 1611.01144; hard forward as in GDAS (Dong and Yang 2019).
+    """
+    noise = -torch.log(-torch.log(torch.rand(count, *log_q.shape, dtype=log_q.dtype) + 1e-20))
+    scores = log_q.unsqueeze(0) + noise
+    soft = torch.softmax(scores / temperature, dim=-1)
+    hard = torch.zeros_like(soft).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+    return hard + (soft - soft.detach())
+
+
+def one_hot(choices: list[int], width: int) -> Tensor:
+    """Return (1, G, C) for one candidate index per gate."""
+    index = torch.tensor(choices).view(1, -1, 1)
+    shape = (1, len(choices), width)
+    return torch.zeros(shape, dtype=torch.float64).scatter_(-1, index, 1.0)

@@ -1,0 +1,141 @@
+"""The supernet: the frozen backbone with every candidate of every gate inserted and masked.
+
+Candidates that differ in size only share one set of tensors (a bank) of the largest size: size
+k is its first k ranks, units or positions. A hard pattern of gates therefore *is* the
+stand-alone architecture, up to the entries that are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from peftsearch.architecture import Choice
+from peftsearch.backbones.base import Backbone
+from peftsearch.injection import Insertion, insert_choice, remove_all
+from peftsearch.space import Candidate, Gate, SearchSpace
+from peftsearch.supernet.gates import Gates
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The candidates of one gate that share tensors.
+
+    Attributes:
+        gate: Index of the gate.
+        candidates: Indices of the candidates within the gate.
+        reach: (number of candidates, largest size); row i has ones for the part that candidate
+            i switches on.
+        insertion: The layers, of the largest size.
+    """
+
+    gate: int
+    candidates: tuple[int, ...]
+    reach: Tensor
+    insertion: Insertion
+
+    @property
+    def method(self) -> str:
+        """The method of every candidate of the bank."""
+        return self.insertion.choice.method
+
+    def set(self, choices: Tensor, rows: int, *, run_all: bool) -> None:
+        """Switch on what the choices (S, G, C) say, for batches of ``rows`` examples."""
+        chosen = choices[:, self.gate][:, list(self.candidates)]  # (S, candidates)
+        on = bool(chosen.detach().any()) or run_all
+        for layer in self.insertion.layers.values():
+            layer.active = on
+        if not on:
+            return
+        first = next(iter(self.insertion.layers.values()))
+        device = next((p.device for p in first.parameters()), torch.device("cpu"))
+        mask = (chosen @ self.reach).float().to(device).unsqueeze(1)  # (S, 1, size)
+        if len(choices) > 1:
+            mask = mask[torch.arange(rows) * len(choices) // rows]  # (B, 1, size)
+        for layer in self.insertion.layers.values():
+            layer.mask = mask
+
+
+class Supernet:
+    """All banks on one backbone, and the gates over them.
+
+    Args:
+        backbone: The frozen model; used in place, never copied.
+        space: The space, already within the budget.
+    """
+
+    def __init__(self, backbone: Backbone, space: SearchSpace) -> None:
+        self.backbone = backbone
+        self.space = space
+        self.gates = Gates(space)
+        by_site = {host.site.id: host for host in backbone.hosts}
+        self.banks: list[Bank] = []
+        for g, gate in enumerate(space.gates):
+            for indices in _families(gate):
+                members = [gate.candidates[i] for i in indices]
+                choice = _largest(gate, members)
+                insertion = insert_choice(by_site[gate.site.id], choice)
+                self.banks.append(Bank(g, indices, _reach(members), insertion))
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        """Return the architecture parameters."""
+        return [self.gates.alphas]
+
+    def weight_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Return the trained weights by method."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for bank in self.banks:
+            group = groups.setdefault(bank.method, [])
+            group.extend(parameter for _, parameter in bank.insertion.tensors())
+        return groups
+
+    def named_weights(self) -> dict[str, nn.Parameter]:
+        """Return every weight by a stable name."""
+        return {
+            f"{bank.gate:04d}/{bank.insertion.key}/{name}": parameter
+            for bank in self.banks
+            for name, parameter in bank.insertion.tensors()
+        }
+
+    def set(self, choices: Tensor, rows: int, *, run_all: bool = False) -> None:
+        """Put hard choices (S, G, C) on the model.
+
+        With S > 1 the examples of a batch of ``rows`` run different architectures, in
+        consecutive blocks.
+
+        Args:
+            choices: One-hot in value; may carry straight-through gradients.
+            rows: Examples in the next batch.
+            run_all: Also execute what is masked out, so that gradients reach every candidate.
+        """
+        for bank in self.banks:
+            bank.set(choices, rows, run_all=run_all)
+
+    def remove(self) -> None:
+        """Take everything off the backbone."""
+        remove_all([bank.insertion for bank in self.banks])
+
+
+def _families(gate: Gate) -> list[tuple[int, ...]]:
+    """Group a gate's candidates by method and modules; ``none`` has no layers."""
+    groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for index, candidate in enumerate(gate.candidates):
+        if candidate.num_params:
+            groups.setdefault((candidate.method, candidate.modules), []).append(index)
+    return [tuple(indices) for indices in groups.values()]
+
+
+def _largest(gate: Gate, members: Sequence[Candidate]) -> Choice:
+    biggest = max(members, key=lambda candidate: candidate.size)
+    return Choice(
+        gate.site.id, biggest.method, biggest.size, biggest.modules, biggest.num_params
+    )
+
+
+def _reach(members: Sequence[Candidate]) -> Tensor:
+    largest = max(candidate.size for candidate in members)
+    sizes = torch.tensor([candidate.size for candidate in members])
+    return (torch.arange(largest).unsqueeze(0) < sizes.unsqueeze(1)).double()

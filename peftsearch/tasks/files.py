@@ -1,0 +1,237 @@
+"""A task written by the user as a short YAML file.
+
+Place in the flow: ``--task my.yaml``. Reads that file, not the rows. Torch-free.
+
+    name: trec
+    columns: [text]
+    labels: [abbreviation, entity, description, human, location, number]
+    data: ./trec              # folder beside this file; or {path: ID, config: NAME, …} of the Hub
+
+Every other key has a default: ``kind`` classification, ``label_column`` label, ``label_words``
+the labels, ``template`` "name column: {column} …" as T5 writes it, ``metrics`` accuracy (or
+pearson and spearman), ``max_length`` 128. All problems are reported together.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peftsearch.errors import ConfigError
+from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.base import KINDS, Folder, Hub, Source, Task
+from peftsearch.tasks.metrics import CLASSIFICATION, METRICS, REGRESSION
+
+_KEYS = (
+    "name",
+    "description",
+    "kind",
+    "columns",
+    "label_column",
+    "labels",
+    "label_words",
+    "template",
+    "metrics",
+    "max_length",
+    "data",
+)
+_HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision")
+
+
+def read_task(path: Path) -> Task:
+    """Read a task file.
+
+    Raises:
+        ConfigError: The file is absent, not YAML or not a task; all problems at once.
+    """
+    reader = _Reader(path, _read_mapping(path))
+    task = reader.task()
+    if reader.problems:
+        raise ConfigError.collected(reader.problems)
+    return task
+
+
+def _read_mapping(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f'the task file "{path}" does not exist.', "Check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a task but {content!r:.40}.", f"Keys: {', '.join(_KEYS)}.")
+    return content
+
+
+class _Reader:
+    """Takes values out of the mapping, checks each, and collects what is wrong."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        self.path = path
+        self.content = content
+        self.problems: list[ConfigError] = []
+
+    def task(self) -> Task:
+        self.unknown(self.content, _KEYS, "")
+        name = self.text(self.content, "name", self.path.stem) or self.path.stem
+        kind = self.text(self.content, "kind", "classification") or "classification"
+        if kind not in KINDS:
+            self.wrong(f'kind "{kind}" is not known', did_you_mean(kind, KINDS))
+        regression = kind == "regression"
+        columns = self.texts("columns", ())
+        if "columns" not in self.content:
+            self.wrong("columns is missing", "Name the one or two text columns: columns: [text].")
+        elif not 1 <= len(columns) <= 2 and columns:
+            self.wrong(f"columns has {len(columns)} names", "Give one or two.")
+        labels = self.labels(regression)
+        words = self.label_words(regression, labels)
+        default = " ".join([name, *(f"{column}: {{{column}}}" for column in columns)])
+        template = self.text(self.content, "template", default) or default
+        if columns:
+            self.check_template(template, columns)
+        return Task(
+            name=name,
+            description=self.text(self.content, "description", f"from {self.path.name}") or "",
+            kind=kind,
+            columns=columns,
+            label_column=self.text(self.content, "label_column", "label") or "label",
+            labels=labels,
+            label_words=words,
+            template=template,
+            metrics=self.metrics(regression, labels),
+            max_length=self.max_length(),
+            source=self.source(),
+        )
+
+    def wrong(self, message: str, hint: str = "") -> None:
+        self.problems.append(ConfigError(f"{self.path}: {message}.", hint))
+
+    def unknown(self, content: Mapping[Any, Any], known: Sequence[str], prefix: str) -> None:
+        for key in content:
+            if key not in known:
+                self.wrong(f'unknown key "{prefix}{key}"', did_you_mean(str(key), known))
+
+    def text(self, content: Mapping[str, Any], key: str, default: str | None) -> str | None:
+        value = content.get(key)
+        if value is None:
+            return default
+        if isinstance(value, str) and value.strip():
+            return value
+        self.wrong(f"{key} is {value!r}, not a text", "Write it in quotes.")
+        return default
+
+    def texts(self, key: str, default: tuple[str, ...], numbers: bool = False) -> tuple[str, ...]:
+        """Read a list of different texts; YAML's own booleans (yes, no) are named as a trap."""
+        if self.content.get(key) is None:
+            return default
+        value = self.content[key]
+        if not isinstance(value, list) or not value:
+            self.wrong(f"{key} is {value!r}, not a list of texts", f"Write {key}: [a, b].")
+            return default
+        right: list[str] = []
+        for entry in value:
+            number = isinstance(entry, int | float) and not isinstance(entry, bool)
+            if isinstance(entry, str) and entry.strip():
+                right.append(entry)
+            elif numbers and number:
+                right.append(str(entry))
+            else:
+                self.wrong(f"{key} holds {entry!r}, not a text", "Write it in quotes.")
+        if len(set(right)) < len(right):
+            self.wrong(f"{key} names something twice: {', '.join(right)}")
+        return tuple(right)
+
+    def labels(self, regression: bool) -> tuple[str, ...]:
+        labels = self.texts("labels", (), numbers=True)
+        if regression and "labels" in self.content:
+            self.wrong("labels have no meaning for regression", "Remove labels.")
+        elif not regression and "labels" not in self.content:
+            self.wrong("labels is missing", "Name them in the order of their ids: labels: [a, b].")
+        elif not regression and len(labels) == 1:
+            self.wrong("labels has one name", "Give at least two.")
+        return labels
+
+    def label_words(self, regression: bool, labels: tuple[str, ...]) -> tuple[str, ...]:
+        words = self.texts("label_words", labels, numbers=True)
+        if regression:
+            for word in words:
+                try:
+                    float(word)
+                except ValueError:
+                    self.wrong(f'label_words holds "{word}", but regression answers numbers')
+        elif "label_words" in self.content and "labels" in self.content:
+            if len(words) != len(labels):
+                self.wrong(
+                    f"label_words has {len(words)} entries for {len(labels)} labels",
+                    "Give one for each label, in the same order.",
+                )
+        return words
+
+    def check_template(self, template: str, columns: tuple[str, ...]) -> None:
+        try:
+            parts = list(string.Formatter().parse(template))
+        except ValueError as error:
+            self.wrong(f'template "{template}" is not a format text ({error})')
+            return
+        fields = [name for _, name, _, _ in parts if name is not None]
+        for name in fields:
+            if name not in columns:
+                hint = did_you_mean(name, columns)
+                self.wrong(f'template asks for "{{{name}}}", which is no column', hint)
+        for column in columns:
+            if column not in fields:
+                self.wrong(f'template does not use "{{{column}}}"', "The model would not see it.")
+
+    def metrics(self, regression: bool, labels: tuple[str, ...]) -> tuple[str, ...]:
+        names = self.texts("metrics", REGRESSION if regression else ("accuracy",))
+        fitting = REGRESSION if regression else CLASSIFICATION
+        for name in names:
+            if name not in METRICS:
+                self.wrong(f'metric "{name}" is not known', did_you_mean(name, METRICS))
+            elif name not in fitting:
+                kind = "regression" if regression else "classification"
+                self.wrong(f'metric "{name}" is not for {kind}', f"Use {', '.join(fitting)}.")
+            elif name == "f1" and len(labels) > 2:
+                self.wrong(f'metric "f1" is for two labels, not {len(labels)}', "Use macro_f1.")
+        return names
+
+    def max_length(self) -> int:
+        value = self.content.get("max_length", 128)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 8:
+            return value
+        self.wrong(f"max_length is {value!r}", "Give a number of tokens, at least 8.")
+        return 128
+
+    def source(self) -> Source | None:
+        value = self.content.get("data")
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return Folder(self.path.parent / Path(value).expanduser())
+        if not isinstance(value, dict):
+            self.wrong(f"data is {value!r}", "Give a folder, or {path: ID, config: NAME}.")
+            return None
+        self.unknown(value, _HUB_KEYS, "data.")
+        path = self.text(value, "path", None)
+        if path is None:
+            if value.get("path") is None:
+                self.wrong("data.path is missing", "Give the id of a data set of the Hub.")
+            return None
+        more = value.get("more_tests") or []
+        if not isinstance(more, list) or not all(isinstance(name, str) for name in more):
+            self.wrong(f"data.more_tests is {more!r}", "Give a list of split names.")
+            more = []
+        return Hub(
+            path=path,
+            config=self.text(value, "config", None),
+            train=self.text(value, "train", "train") or "train",
+            test=self.text(value, "test", "validation") or "validation",
+            more_tests=tuple(more),
+            revision=self.text(value, "revision", None),
+        )

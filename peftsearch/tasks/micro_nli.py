@@ -1,0 +1,27 @@
+"""The built-in task: entailment between sentences of the project's own grammar, no download."""
+
+from __future__ import annotations
+
+from peftsearch.micro.grammar import LABEL_WORDS, PROMPT, Split, nli_rows
+from peftsearch.tasks.base import Builtin, Task
+from peftsearch.tasks.rows import Row
+
+
+def _rows(split: str) -> list[Row]:
+    names: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
+    return [dict(row) for row in nli_rows(names[split])]
+
+
+TASKS = (
+    Task(
+        name="micro-nli",
+        description="built in, no download: entailment with quantifiers, negation and numbers",
+        kind="classification",
+        columns=("premise", "hypothesis"),
+        labels=("entailment", "not_entailment"),
+        label_words=tuple(LABEL_WORDS),
+        template=PROMPT,
+        max_length=64,
+        source=Builtin(_rows),
+    ),
+)

@@ -1,0 +1,236 @@
+"""Train one architecture from scratch: the loop behind race, retraining and baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peftsearch import checkpoint
+from peftsearch.architecture import Architecture
+from peftsearch.backbones.base import Backbone, head_parameters
+from peftsearch.batches import Batches
+from peftsearch.catalogue import method_facts
+from peftsearch.config import RunConfig
+from peftsearch.errors import BudgetError, DivergedError
+from peftsearch.formats import Feature, Format
+from peftsearch.injection import Insertion, insert_architecture, remove_all, state
+from peftsearch.seeds import derive
+from peftsearch.session import Session, finite
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        name: Shown in progress, e.g. ``uniform-lora``.
+        stage: Stage it belongs to.
+        architecture: What to train.
+        steps: Optimiser steps.
+        seed: Root of its randomness: start of the weights, order of the rows, dropout.
+        checkpoint: Where to keep the state while it runs.
+    """
+
+    name: str
+    stage: str
+    architecture: Architecture
+    steps: int
+    seed: int
+    checkpoint: Path
+
+
+@dataclass
+class Trained:
+    """A finished training, its layers still on the backbone.
+
+    Attributes:
+        insertions: The trained layers; :meth:`remove` takes them off.
+        final_loss: Mean training loss of the last tenth of the steps.
+        seconds: Wall time of the loop, over interruptions.
+    """
+
+    backbone: Backbone
+    insertions: list[Insertion]
+    final_loss: float
+    seconds: float
+
+    @property
+    def num_params(self) -> int:
+        """Parameters trained beside the head, counted from the tensors."""
+        return sum(insertion.num_params for insertion in self.insertions)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the trained tensors by ``site/method/anchor/tensor``."""
+        return state(self.insertions)
+
+    def head(self) -> dict[str, Tensor]:
+        """Return the head's tensors by name."""
+        named = head_parameters(self.backbone.model)
+        return {name: parameter.detach().cpu().contiguous() for name, parameter in named}
+
+    def remove(self) -> None:
+        """Take the layers off, so that the next training finds a clean backbone."""
+        remove_all(self.insertions)
+
+
+def learning_rate(config: RunConfig, method: str) -> float:
+    """Return a method's learning rate: the configured one, else its own default."""
+    return config.learning_rates.get(method, method_facts()[method].learning_rate)
+
+
+def parameter_groups(
+    config: RunConfig, weights: Mapping[str, Sequence[nn.Parameter]], backbone: Backbone
+) -> list[dict[str, Any]]:
+    """Return AdamW groups: one per method at its own rate, and one for the head."""
+    groups = [
+        {"params": list(parameters), "base_lr": learning_rate(config, method)}
+        for method, parameters in weights.items()
+    ]
+    head = [parameter for _, parameter in head_parameters(backbone.model)]
+    if head:
+        groups.append({"params": head, "base_lr": config.retrain.head_lr})
+    return groups
+
+
+def make_optimiser(config: RunConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+    """Return AdamW over the groups."""
+    decay = config.retrain.weight_decay
+    for group in groups:
+        group["lr"] = group["base_lr"]
+    return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
+
+
+def set_rates(optimiser: Any, factor: float) -> None:
+    """Scale every group's rate by the schedule's factor."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def schedule(step: int, steps: int, warmup_fraction: float) -> float:
+    """Return the factor of the learning rate in (0, 1]: linear rise, then linear decay to 0."""
+    rise = max(1, round(steps * warmup_fraction))
+    return min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
+
+
+def train(session: Session, backbone: Backbone, task_format: Format, features: Sequence[Feature],
+          job: Job) -> Trained:  # fmt: skip
+    """Insert an architecture, train it, and leave it on the backbone.
+
+    Raises:
+        BudgetError: The tensors exceed the limit; nothing was trained.
+        DivergedError: The loss is not finite.
+        StoppedError: The user asked to stop; the state is saved.
+    """
+    backbone.reset_head(derive(job.seed, "head"))
+    torch.manual_seed(derive(job.seed, "start"))
+    insertions = insert_architecture(backbone.hosts, job.architecture)
+    used = sum(insertion.num_params for insertion in insertions)
+    if used > job.architecture.limit:
+        remove_all(insertions)
+        raise BudgetError(f"{used:,} parameters exceed the budget {job.architecture.limit:,}.")
+    try:
+        loop = _Loop(session, backbone, insertions, job)
+        loop.run(task_format, features)
+    except BaseException:
+        remove_all(insertions)
+        raise
+    return Trained(backbone, insertions, loop.final_loss, loop.seconds)
+
+
+class _Loop:
+    """The state of one training: what a checkpoint holds."""
+
+    def __init__(
+        self, session: Session, backbone: Backbone, insertions: list[Insertion], job: Job
+    ) -> None:
+        self.session, self.backbone, self.job = session, backbone, job
+        self.model = session.accelerator.prepare(backbone.model)
+        weights: dict[str, list[nn.Parameter]] = {}
+        for insertion in insertions:
+            group = weights.setdefault(insertion.choice.method, [])
+            group.extend(parameter for _, parameter in insertion.tensors())
+        groups = parameter_groups(session.config, weights, backbone)
+        self.named = dict(t for insertion in insertions for t in insertion.tensors())
+        self.named.update(head_parameters(backbone.model))
+        # An empty architecture without a head has nothing to train: it is only scored.
+        self.optimiser = make_optimiser(session.config, groups) if groups else None
+        self.step, self.seconds, self.recent = 0, 0.0, 0.0
+        if job.checkpoint.is_file():
+            self._restore()
+
+    @property
+    def final_loss(self) -> float:
+        """Mean loss of the last tenth of the steps."""
+        return self.recent / max(1, self.job.steps // 10)
+
+    def run(self, task_format: Format, features: Sequence[Feature]) -> None:
+        """Run the remaining steps."""
+        config, job = self.session.config, self.job
+        order = Batches(len(features), config.retrain.batch_size, derive(job.seed, "order"))
+        optimiser = self.session.accelerator.prepare(self.optimiser) if self.optimiser else None
+        self.model.train()
+        began = time.perf_counter()
+        while self.step < job.steps and optimiser is not None:
+            torch.manual_seed(derive(job.seed, "step", self.step))
+            set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
+            rows = [features[i] for i in order.indices(self.step)]
+            loss = self._update(optimiser, task_format, rows)
+            if self.step >= job.steps - max(1, job.steps // 10):
+                self.recent += loss
+            self.step += 1
+            if self.step % config.search.log_every == 0 or self.step == job.steps:
+                self.session.emit(job.stage, "step", name=job.name, step=self.step,
+                                  steps=job.steps, train_loss=loss)  # fmt: skip
+            due = self.step % config.retrain.checkpoint_every == 0
+            if (due and self.step < job.steps) or self.session.interrupt.requested:
+                self.seconds += time.perf_counter() - began
+                began = time.perf_counter()
+                self._save()
+                self.session.interrupt.check(f"{job.stage} {job.name}, step {self.step:,}")
+        self.seconds += time.perf_counter() - began
+        self.session.accelerator.free_memory()
+
+    def _update(self, optimiser: Any, task_format: Format, rows: Sequence[Feature]) -> float:
+        accelerator = self.session.accelerator
+        total = 0.0
+        for part in micro_batches(rows, self.session.config.accumulation):
+            batch = self.session.to_device(task_format.collate(part))
+            with accelerator.accumulate(self.model), accelerator.autocast():
+                loss = task_format.loss(self.model, batch)
+                total += float(loss.detach()) / self.session.config.accumulation
+                accelerator.backward(loss)
+                optimiser.step()
+                optimiser.zero_grad()
+        if not finite(total):
+            raise DivergedError(
+                f"{self.job.name} diverged at step {self.step:,}: the loss is {total}.",
+                "Lower the rate, e.g. --set learning_rates.lora=1e-3, or use --precision fp32.",
+            )
+        return total
+
+    def _save(self) -> None:
+        tensors = dict(self.named)
+        if self.optimiser is not None:
+            tensors.update(checkpoint.optimiser_state(self.optimiser, self.named))  # type: ignore[arg-type]
+        meta = {"step": self.step, "seconds": self.seconds, "recent": self.recent}
+        checkpoint.save(self.job.checkpoint, tensors, meta)
+
+    def _restore(self) -> None:
+        tensors, meta = checkpoint.load(self.job.checkpoint)
+        checkpoint.restore_weights(self.named, tensors)
+        if self.optimiser is not None:
+            checkpoint.restore_optimiser(self.optimiser, self.named, tensors)
+        self.step, self.seconds, self.recent = meta["step"], meta["seconds"], meta["recent"]
+
+
+def micro_batches(rows: Sequence[Feature], parts: int) -> list[Sequence[Feature]]:
+    """Cut a batch into ``parts`` of nearly equal size; never an empty one."""
+    parts = min(parts, len(rows))
+    bounds = [round(i * len(rows) / parts) for i in range(parts + 1)]
+    return [rows[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]

@@ -1,0 +1,123 @@
+"""What the stages of one run share in memory, each thing loaded when it is first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from peftsearch import tasks
+from peftsearch.architecture import Architecture, Choice
+from peftsearch.backbones.base import Backbone
+from peftsearch.backbones.loading import load_backbone
+from peftsearch.baselines import complete
+from peftsearch.budget import Budget, resolve
+from peftsearch.catalogue import method_facts, space_path
+from peftsearch.config import RunConfig, read_yaml
+from peftsearch.formats import Format, make_format
+from peftsearch.injection import cost_function
+from peftsearch.session import Session
+from peftsearch.site import Site
+from peftsearch.space import Cost, SearchSpace, apply_space, parse_space
+from peftsearch.tasks.base import Splits, Task, TaskData
+
+
+def num_labels(task: Task) -> int:
+    """Return the outputs a classification head needs; 1 for a regression."""
+    return max(1, len(task.labels))
+
+
+def build_space(config: RunConfig, sites: list[Site], cost: Cost) -> SearchSpace:
+    """Read the configured space and apply it to the sites of a backbone."""
+    path = space_path(config.space)
+    spec = parse_space(read_yaml(path), method_facts(), path.name)
+    return apply_space(spec, sites, method_facts(), cost)
+
+
+@dataclass
+class Workspace:
+    """Task, rows, backbone, space and budget of a run."""
+
+    session: Session
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return self.session.config
+
+    @cached_property
+    def task(self) -> Task:
+        """The task."""
+        return tasks.get(self.config.task)
+
+    @cached_property
+    def data(self) -> TaskData:
+        """Its rows."""
+        c = self.config
+        folder = None if c.data is None else Path(c.data)
+        return tasks.load(self.task, folder, c.train_rows, c.test_rows, c.seed)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The four splits."""
+        return tasks.split(self.data, self.config.seed)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The one copy of the backbone, on the device."""
+        backbone = load_backbone(self.config.model, num_labels(self.task), self.config.precision)
+        backbone.model.to(self.session.device)
+        return backbone
+
+    @cached_property
+    def format(self) -> Format:
+        """How the task meets the backbone."""
+        return make_format(self.task, self.backbone.tokenizer, self.backbone.model.config)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Counts a candidate at a site; remembers what it counted."""
+        count, known = cost_function(self.backbone.hosts), {}
+
+        def cost(site: Site, method: str, modules: tuple[str, ...], size: int) -> int:
+            key = (site.id, method, modules, size)
+            if key not in known:
+                known[key] = count(site, method, modules, size)
+            return known[key]
+
+        return cost
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The budget in parameters."""
+        return resolve(self.config.budget, self.backbone.num_parameters)
+
+    @cached_property
+    def full_space(self) -> SearchSpace:
+        """The space before the budget is applied."""
+        return build_space(self.config, self.backbone.sites, self.cost)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The candidates that fit the budget, as in ``space.json``."""
+        return self.full_space.within(self.budget.limit)
+
+    def architecture(self, choices: tuple[Choice, ...]) -> Architecture:
+        """Return an architecture of this run, with every site listed."""
+        return Architecture(
+            model=self.config.model,
+            task=self.task.name,
+            backbone_parameters=self.budget.denominator,
+            requested=self.budget.requested,
+            limit=self.budget.limit,
+            choices=complete(choices, self.backbone.sites),
+        )
+
+    def seed_everything(self, *names: Any) -> None:
+        """Seed torch from the root seed and a path of names."""
+        from peftsearch.seeds import derive
+
+        torch.manual_seed(derive(self.config.seed, *names))

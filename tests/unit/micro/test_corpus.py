@@ -1,0 +1,92 @@
+"""The pretraining text: determinism, coverage, true answers, and no leak of the task."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+
+import pytest
+
+from peftsearch.micro import MODEL_DIR, corpus, grammar
+
+NUM_EXAMPLES = 20_000
+
+
+def take(stage: str, seed: int = 0, count: int = NUM_EXAMPLES) -> list[corpus.Example]:
+    """Take the first examples of a stream."""
+    return list(itertools.islice(corpus.examples(stage, seed), count))
+
+
+@pytest.mark.parametrize("stage", corpus.STAGES)
+def test_streams_are_deterministic(stage: str) -> None:
+    assert take(stage, count=500) == take(stage, count=500)
+    assert take(stage, count=500) != take(stage, seed=1, count=500)
+
+
+@pytest.mark.parametrize("stage", corpus.STAGES)
+def test_shares_are_met(stage: str) -> None:
+    shares = corpus.STAGES[stage]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    first_words = Counter(source.split()[0] for source, _ in take(stage))
+    assert first_words["fill"] / NUM_EXAMPLES == pytest.approx(shares["fill"], abs=0.02)
+    assert first_words["compare"] / NUM_EXAMPLES == pytest.approx(shares["compare"], abs=0.02)
+
+
+def test_the_text_uses_every_word_of_every_split() -> None:
+    seen = {word for stage in corpus.STAGES for pair in take(stage) for word in f"{pair}".split()}
+    seen = {
+        word for stage in corpus.STAGES for pair in take(stage) for word in " ".join(pair).split()
+    }
+    sentinels = {corpus.sentinel(index) for index in range(corpus.NUM_SENTINELS)}
+    task_words = {word for word in grammar.PROMPT.split() if not word.startswith("{")} - {"|"}
+    words = set(corpus.vocabulary())
+
+    assert seen - sentinels <= words
+    assert words - seen == task_words
+
+
+def test_the_task_never_occurs() -> None:
+    pairs = {
+        f"{row['premise']} | {row['hypothesis']}"
+        for split in grammar.SPLITS
+        for row in grammar.nli_rows(split)
+    }
+    prompt = grammar.PROMPT.split()[0]
+    for source, _ in take("b"):
+        assert source.split()[0] != prompt
+        assert source.partition(" ")[2] not in pairs
+
+
+def test_filled_spans_restore_a_sentence() -> None:
+    words = set(corpus.vocabulary())
+    for source, target in take("a", count=2000):
+        if not source.startswith("fill "):
+            continue
+        spans: dict[str, list[str]] = {}
+        for token in target.split():
+            if token.startswith("<"):
+                spans[token] = []
+            else:
+                spans[list(spans)[-1]].append(token)
+        restored = [
+            word for token in source.split()[1:] for word in spans.pop(token, [token])
+        ]
+        assert not spans
+        assert set(restored) <= words
+
+
+def test_judgements_are_balanced() -> None:
+    for prompt in ("forward", "backward"):
+        answers = Counter(
+            target for source, target in take("b") if source.split()[0] == prompt
+        )
+        assert set(answers) == set(grammar.LABEL_WORDS)
+        assert answers["true"] / answers.total() == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_tokenizer_knows_every_word() -> None:
+    known = json.loads((MODEL_DIR / "tokenizer.json").read_text())["model"]["vocab"]
+    sentinels = {corpus.sentinel(index) for index in range(corpus.NUM_SENTINELS)}
+    assert set(known) == {"<pad>", "</s>", "<unk>", *sentinels, *corpus.vocabulary()}
+    assert (known["<pad>"], known["</s>"]) == (0, 1)
