@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from peftsearch import config as configuration
+from peftsearch import pipeline
 from peftsearch.pipeline import Summary
+from peftsearch.rundir import RunDir
 
 
 def run(
-    model: str = "micro-t5",
-    task: str = "micro-nli",
-    budget: str = "1%",
+    model: str | None = None,
+    task: str | None = None,
+    budget: str | None = None,
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
@@ -22,11 +25,11 @@ def run(
     """Do what ``peftsearch run`` does, with the same options.
 
     Args:
-        model: Built-in model, Hub id, or folder.
-        task: Name of a task, or a task YAML.
-        budget: E.g. ``"1%"``, ``"0.0139%"``, ``"100k"``.
+        model: Built-in model, Hub id, or folder; ``micro-t5`` by default.
+        task: Name of a task, or a task YAML; ``micro-nli`` by default.
+        budget: E.g. ``"1%"`` (the default), ``"0.0139%"``, ``"100k"``.
         out: A new or empty directory; by default a dated one under ``runs/``.
-        resume: Directory of a run to go on with; every other argument is then ignored.
+        resume: Directory of a run to go on with; settings that differ from its own are refused.
         config: A YAML file with settings.
         options: Further settings by name, e.g. ``seeds=5``, ``search={"steps": 500}``.
 
@@ -36,10 +39,14 @@ def run(
     Raises:
         PeftSearchError: See :mod:`peftsearch.errors`.
     """
-    from peftsearch import pipeline
-
-    flags = {"model": model, "task": task, "budget": budget, **options}
-    settings = configuration.resolve(Path(config) if config else None, None, flags)
+    given = {"model": model, "task": task, "budget": budget, **options}
+    flags = {name: value for name, value in given.items() if value is not None}
+    file = Path(config) if config else None
+    if resume:
+        stored = RunDir.open_existing(Path(resume), lock=False).config()
+        settings = configuration.resume(stored, file, os.environ, flags)
+    else:
+        settings = configuration.resolve(file, os.environ, flags)
     return pipeline.run(
         settings,
         out=Path(out) if out else None,

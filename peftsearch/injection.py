@@ -6,7 +6,7 @@ the exporters and ``peftsearch.apply``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from peftsearch.methods import builder
 from peftsearch.methods.base import PeftLayer, SiteHost, insert, remove
 from peftsearch.nearest import did_you_mean
 from peftsearch.site import Site
+from peftsearch.space import Cost
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,31 @@ def _shape_of(module: nn.Module) -> nn.Module:
     return norm(module.get_parameter("weight").shape[0])  # type: ignore[no-any-return]
 
 
-def cost_function(hosts: Sequence[SiteHost]) -> Any:
-    """Return ``cost(site, method, modules, size)`` over the sites of a model."""
-    by_site = {host.site: host for host in hosts}
+def cost_function(hosts: Sequence[SiteHost]) -> Cost:
+    """Return ``cost(site, method, modules, size)`` over the sites of a model.
+
+    Sites of equal shape cost the same, so each shape is counted once.
+    """
+    shapes = {host.site: _signature(host) for host in hosts}
+    examples = {shapes[host.site]: host for host in hosts}
+    known: dict[Hashable, int] = {}
 
     def cost(site: Site, method: str, modules: tuple[str, ...], size: int) -> int:
-        return count(by_site[site], method, modules, size)
+        key = (shapes[site], method, modules, size)
+        if key not in known:
+            known[key] = count(examples[shapes[site]], method, modules, size)
+        return known[key]
 
     return cost
+
+
+def _signature(host: SiteHost) -> Hashable:
+    """Return what a candidate's cost may depend on: the part, the heads, kinds and shapes."""
+    modules = tuple(
+        (name, type(module), tuple((n, p.shape) for n, p in module.named_parameters()))
+        for name, module in host.modules.items()
+    )
+    return host.site.part, host.num_heads, modules
 
 
 def insert_architecture(hosts: Sequence[SiteHost], architecture: Architecture) -> list[Insertion]:
@@ -165,8 +183,8 @@ def apply(model: Any, architecture: Architecture) -> Any:
     Raises:
         ConfigError: The model has none of the sites, or has layers inserted already.
     """
-    if insertions_of(model):
-        raise ConfigError("This model has an architecture applied already.", "peftsearch.remove")
+    if hasattr(model, "peftsearch_architecture"):
+        raise ConfigError("This model has an architecture applied already.", "peftsearch.unapply(model)")
     hosts = hosts_of(model)
     freeze(model)
     insertions = insert_architecture(hosts, architecture)

@@ -47,7 +47,7 @@ def run(
     """Run the whole path, or what is left of it.
 
     Args:
-        config: The resolved configuration; ignored in favour of the stored one on resume.
+        config: The resolved configuration; on resume it must agree with the stored one.
         out: A new or empty directory; by default a dated one under ``runs/``.
         resume: Directory of a run to go on with.
         command: Command line, for the manifest.
@@ -60,7 +60,7 @@ def run(
     parse(config.budget)
     directory = RunDir.open_existing(resume) if resume else RunDir.create(config, out)
     with directory:
-        runner = _Runner(directory, directory.config() if resume else config, listener)
+        runner = _Runner(directory, config, listener)
         if not resume:
             runner.manifest.update(command=command or [])
         with Interrupt() as interrupt:
@@ -92,10 +92,9 @@ def run_stage(
     with RunDir.open_existing(run_dir) as directory, Interrupt() as interrupt:
         runner = _Runner(directory, directory.config(), listener)
         needed = STAGES[: STAGES.index(name)] if name not in ("report", "export") else ("prepare",)
-        for stage in ("prepare", *needed):
-            if stage == "prepare":
-                runner.stage(stage, interrupt)
-            elif stage != "baselines" and not runner.manifest.is_done(stage):
+        runner.stage("prepare", interrupt)
+        for stage in needed[1:]:
+            if stage != "baselines" and not runner.manifest.is_done(stage):
                 hint = f"peftsearch {stage} {run_dir}"
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
@@ -121,7 +120,7 @@ class _Runner:
             from peftsearch.session import Session
             from peftsearch.workspace import Workspace
 
-            session = Session(self.config, self.directory, self.events.emit, interrupt)
+            session = Session(self.config, self.directory, self.events, interrupt)
             self._work = Workspace(session)
             self._check_data()
         return self._work
@@ -157,7 +156,11 @@ class _Runner:
             return
         self.manifest.start(name)
         self.events.emit(name, "start")
-        steps, peak = self._report() if name == "report" else self._compute(name, interrupt)
+        try:
+            steps, peak = self._report() if name == "report" else self._compute(name, interrupt)
+        except BaseException:
+            self.manifest.progress(name, 0)  # the time spent counts, also when it is resumed
+            raise
         self.manifest.finish(name, steps, peak)
         self.events.emit(name, "finish")
         interrupt.check(f"the end of {name}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ from accelerate.state import AcceleratorState
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
 from peftsearch.interrupt import Interrupt
-from peftsearch.rundir import RunDir
+from peftsearch.rundir import Events, RunDir
 
 
 @dataclass
@@ -26,19 +25,23 @@ class Session:
     Attributes:
         config: The resolved configuration.
         run: The run directory.
-        emit: ``emit(stage, event, **fields)`` writes an event.
+        events: The event log.
         interrupt: Asks the loops to save and stop.
         accelerator: Device, precision and accumulation.
     """
 
     config: RunConfig
     run: RunDir
-    emit: Callable[..., None]
+    events: Events
     interrupt: Interrupt
     accelerator: Accelerator = field(init=False)
 
     def __post_init__(self) -> None:
         self.accelerator = make_accelerator(self.config)
+
+    def emit(self, stage: str, event: str, **fields: Any) -> None:
+        """Write an event."""
+        self.events.emit(stage, event, **fields)
 
     @property
     def device(self) -> torch.device:

@@ -163,6 +163,8 @@ class _Loop:
         self.step, self.seconds, self.recent = 0, 0.0, 0.0
         if job.checkpoint.is_file():
             self._restore()
+        # Logged steps behind the checkpoint will run, and be logged, again.
+        session.events.rewind(job.stage, self.step, name=job.name)
 
     @property
     def final_loss(self) -> float:

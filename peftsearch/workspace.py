@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,6 +18,7 @@ from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
 from peftsearch.formats import Format, make_format
 from peftsearch.injection import cost_function
+from peftsearch.seeds import derive
 from peftsearch.session import Session
 from peftsearch.site import Site
 from peftsearch.space import Cost, SearchSpace, apply_space, parse_space
@@ -79,16 +79,8 @@ class Workspace:
 
     @cached_property
     def cost(self) -> Cost:
-        """Counts a candidate at a site; remembers what it counted."""
-        count, known = cost_function(self.backbone.hosts), {}
-
-        def cost(site: Site, method: str, modules: tuple[str, ...], size: int) -> int:
-            key = (site.id, method, modules, size)
-            if key not in known:
-                known[key] = count(site, method, modules, size)
-            return known[key]
-
-        return cost
+        """Counts a candidate at a site."""
+        return cost_function(self.backbone.hosts)
 
     @cached_property
     def budget(self) -> Budget:
@@ -116,8 +108,6 @@ class Workspace:
             choices=complete(choices, self.backbone.sites),
         )
 
-    def seed_everything(self, *names: Any) -> None:
+    def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""
-        from peftsearch.seeds import derive
-
         torch.manual_seed(derive(self.config.seed, *names))

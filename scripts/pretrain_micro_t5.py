@@ -83,9 +83,7 @@ def build_model(vocab_size: int, seed: int) -> T5ForConditionalGeneration:
     return T5ForConditionalGeneration(config)
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pad: int
-) -> torch.Tensor:
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pad: int) -> torch.Tensor:
     """Return token ids of shape (number of texts, longest), padded with ``pad``, int64."""
     rows = [tokenizer.convert_tokens_to_ids([*text.split(), EOS]) for text in texts]
     width = max(map(len, rows))
@@ -123,7 +121,9 @@ def train_stage(
     peak_lr: float,
 ) -> None:
     """Train all weights for ``steps`` steps: linear warm-up, then half a cosine down to zero."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min((step + 1) / WARM_UP, 0.5 * (1 + math.cos(math.pi * step / steps))),
@@ -145,9 +145,7 @@ def train_stage(
             total = 0.0
 
 
-def save(
-    model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
-) -> None:
+def save(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Write model and tokenizer so that every transformers since 4.40 loads them, offline."""
     model.eval()
     model.save_pretrained(out)

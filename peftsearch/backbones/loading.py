@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+from transformers.utils import logging
 
-from peftsearch.backbones.base import Backbone, families, wrap
+from peftsearch.backbones.base import Backbone, families, head_parameters, wrap
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIR
@@ -77,10 +80,27 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
     cls = _prepare(config, num_labels)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)
-    model = hub_call(source, lambda: cls.from_pretrained(source, config=config, dtype=dtype))
+    with _quiet():
+        model = hub_call(source, lambda: cls.from_pretrained(source, config=config, dtype=dtype))
+    for _, parameter in head_parameters(model):
+        parameter.data = parameter.data.float()  # trained, so never in half precision
     backbone = wrap(name, model, load_tokenizer(name))
     backbone.reset_head(0)
     return backbone
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' bar and its report that the head is new: the run draws the head."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def sketch_backbone(name: str, num_labels: int) -> Backbone:

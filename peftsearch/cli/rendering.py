@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ def summary_lines(run_dir: Path, summary: Mapping[str, Any]) -> list[str]:
     report = run_dir / "report" / "report.html"
     exports = summary.get("exports", {})
     written = [target for target, check in exports.items() if check.get("verified")]
-    load = f"import peftsearch; model = peftsearch.load({str(run_dir / 'export' / 'native')!r})"
+    native = json.dumps(str(run_dir / "export" / "native"), ensure_ascii=False)
+    load = f"import peftsearch; model = peftsearch.load({native})"
     lines = [f"Report: {report}", *score_lines(summary)]
     lines.append("Next:")
     if "native" in written:

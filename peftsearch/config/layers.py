@@ -30,7 +30,11 @@ from peftsearch.nearest import did_you_mean
 
 PREFIX = "PEFTSEARCH_"
 #: Variables with the prefix that are not configuration keys.
-OTHER_VARIABLES = ("PEFTSEARCH_DEBUG",)
+OTHER_VARIABLES = (
+    "PEFTSEARCH_DEBUG",
+    "PEFTSEARCH_HUB_TIMEOUT",
+    "PEFTSEARCH_SHARED",
+)
 #: Keys that do not change what a run computes, so a resumed run may be given other values.
 FREE_ON_RESUME = ("device", "out")
 

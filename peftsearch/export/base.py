@@ -77,7 +77,9 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return a model's logits in evaluation mode, float32 on the CPU."""
     model.eval()
     device = next(model.parameters()).device
-    output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+    half = any(p.dtype == torch.bfloat16 for p in model.parameters())
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
     return output.logits.float().cpu()  # type: ignore[no-any-return]
 
 

@@ -80,7 +80,7 @@ def save(model: Any, folder: str | Path) -> None:
     Raises:
         ConfigError: Nothing was applied to the model.
     """
-    if not insertions_of(model):
+    if not hasattr(model, "peftsearch_architecture"):  # one that chose nothing counts too
         raise ConfigError("Nothing is applied to this model.", "peftsearch.apply(model, ...)")
     head = {name: p.detach().cpu() for name, p in head_parameters(model)}
     tensors = (state(insertions_of(model)), head, {})

@@ -6,6 +6,8 @@ Modules are named by their full paths, since PEFT's suffixes hit both stacks of 
 from __future__ import annotations
 
 import re
+import warnings
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,13 @@ def logits(bundle: Bundle, folder: Path) -> Tensor:
     """Load the folder with PEFT itself and return the logits of the check input."""
     peft = _peft()
     head = {n: p.detach().clone() for n, p in head_parameters(bundle.backbone.model)}
-    wrapped = peft.PeftModel.from_pretrained(bundle.backbone.model, str(folder))
+    with warnings.catch_warnings():
+        # PEFT still asks for a name that transformers has deprecated.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        with warnings.catch_warnings():
+        # PEFT asks transformers by a name that transformers has deprecated.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        wrapped = peft.PeftModel.from_pretrained(bundle.backbone.model, str(folder))
     try:
         return logits_of(wrapped, bundle.check_inputs)
     finally:

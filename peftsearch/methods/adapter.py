@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.base import PeftLayer, SiteHost, add_product
 
 METHOD = {
     "name": "adapter",
@@ -44,18 +44,24 @@ class AdapterLayer(PeftLayer):
         self.up_bias = nn.Parameter(torch.zeros(width, device=device))
         nn.init.normal_(self.down, std=width**-0.5)
 
-    def bottleneck(self, x: Tensor) -> Tensor:
-        """Map (B, T, D) to the adapter's contribution of the same shape."""
+    def add_bottleneck(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return y (B, T, D) plus the bottleneck of x.
+
+        The bias of the up projection is the weight of one more unit that is always one, so
+        that a single product adds both. It belongs to every size: its unit is on as soon as
+        the first one is.
+        """
         hidden = torch.relu(functional.linear(x.to(self.down.dtype), self.down, self.down_bias))
-        update = functional.linear(self.masked(hidden), self.up)
-        if self.mask is None:
-            return update + self.up_bias
-        # The bias belongs to every size: it is on as soon as the first unit is.
-        return update + self.up_bias * self.mask[..., :1].to(update.dtype)
+        hidden = self.masked(hidden)
+        one = hidden.new_ones(*hidden.shape[:-1], 1)
+        if self.mask is not None:
+            one = one * self.mask[..., :1].to(hidden.dtype)
+        up = torch.cat([self.up, self.up_bias.unsqueeze(1)], dim=1)
+        return add_product(y, torch.cat([hidden, one], dim=-1), up)
 
     def after(self, x: Tensor, y: Tensor) -> Tensor:
         """Add the adapter of the output to the output."""
-        return y + self.bottleneck(y).to(y.dtype)
+        return self.add_bottleneck(y, y)
 
 
 def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from peftsearch.site import Site
 
@@ -87,6 +88,21 @@ class PeftLayer(nn.Module):
     def masked(self, x: Tensor) -> Tensor:
         """Multiply by the mask, if there is one."""
         return x if self.mask is None else x * self.mask.to(x.dtype)
+
+
+def add_product(y: Tensor, hidden: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
+    """Return ``y + scale * hidden @ weight.T``, in one kernel where the types agree.
+
+    Args:
+        y: (B, T, D_out).
+        hidden: (B, T, R).
+        weight: (D_out, R).
+        scale: A constant.
+    """
+    if y.dtype == hidden.dtype == weight.dtype:
+        flat = torch.addmm(y.flatten(0, -2), hidden.flatten(0, -2), weight.t(), alpha=scale)
+        return flat.view_as(y)
+    return y + (functional.linear(hidden, weight) * scale).to(y.dtype)
 
 
 #: ``build(host, modules, size) -> {anchor name: layer}``; an anchor is a module of the site

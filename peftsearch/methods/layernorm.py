@@ -54,10 +54,10 @@ class NormLayer(PeftLayer):
             normed = functional.layer_norm(x, self.weight.shape, eps=self.eps)
         else:
             normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
-        update = self.weight * normed
+        update = self.masked(self.weight) * normed
         if self.bias is not None:
-            update = update + self.bias
-        return y + self.masked(update).to(y.dtype)
+            update = update + self.masked(self.bias)
+        return y + update.to(y.dtype)
 
 
 def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:

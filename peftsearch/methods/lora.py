@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.base import PeftLayer, SiteHost, add_product
 
 METHOD = {
     "name": "lora",
@@ -51,7 +51,7 @@ class LoRALayer(PeftLayer):
     def after(self, x: Tensor, y: Tensor) -> Tensor:
         """Add the update to the output (B, T, D_out)."""
         hidden = self.masked(functional.linear(x.to(self.A.dtype), self.A))  # (B, T, R)
-        return y + (functional.linear(hidden, self.B) * SCALE).to(y.dtype)
+        return add_product(y, hidden, self.B, SCALE)
 
 
 def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:

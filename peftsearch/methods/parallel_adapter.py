@@ -36,9 +36,8 @@ class ParallelAdapterLayer(AdapterLayer):
     def after(self, x: Tensor, y: Tensor) -> Tensor:
         """Add the adapter of the tapped input to the output, and let the input go."""
         assert self.tapped is not None
-        update = self.bottleneck(self.tapped)
-        self.tapped = None
-        return y + update.to(y.dtype)
+        x, self.tapped = self.tapped, None
+        return self.add_bottleneck(x, y)
 
 
 class InputTap(PeftLayer):

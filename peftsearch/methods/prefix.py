@@ -37,7 +37,7 @@ METHOD = {
 _NAME = "peftsearch_prefix"
 #: Added to a mask of zero before its logarithm: small enough to vanish in float32, large
 #: enough for the gradient of an option that is off to exist.
-_TINY = 1e-12
+_TINY = 1e-30
 
 
 class PrefixLayer(PeftLayer):
@@ -183,7 +183,10 @@ def _columns(layer: PrefixLayer, mask: Tensor) -> Tensor | None:
     """Return the additive mask (1 or B, 1, 1, size) of a searched prefix."""
     if layer.mask is None:
         return None
-    return torch.log(layer.mask.float() + _TINY).unsqueeze(2)
+    column = torch.log(layer.mask.float() + _TINY)
+    if not layer.mask.requires_grad:  # then what is off can vanish altogether
+        column = column.masked_fill(layer.mask == 0, torch.finfo(mask.dtype).min)
+    return column.unsqueeze(2)
 
 
 ALL_ATTENTION_FUNCTIONS.register(_NAME, _prefix_attention)

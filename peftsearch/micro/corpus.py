@@ -34,7 +34,7 @@ from peftsearch.micro.grammar import (
     random_sentence,
 )
 
-__all__ = ["NUM_SENTINELS", "STAGES", "Example", "examples", "sentinel", "vocabulary"]
+__all__ = ["NUM_SENTINELS", "STAGES", "VERDICTS", "Example", "examples", "sentinel", "vocabulary"]
 
 Example = tuple[str, str]
 """Source and target text, words separated by blanks, without end marks."""
@@ -69,7 +69,9 @@ STAGES: Final[dict[str, dict[str, float]]] = {
 _RELATION_WORDS: Final = {"same": "equal", "wider": "over", "narrower": "under", "other": "apart"}
 _REWRITES: Final = ("weaken", "strengthen")
 _JUDGEMENTS: Final = ("forward", "backward")
-_VERDICTS: Final = LABEL_WORDS
+VERDICTS: Final = LABEL_WORDS
+"""The answers to a pretraining judgement: it follows, it does not."""
+
 _JUDGED_SLOTS: Final = ("adjective", "noun", "verb", "adverb")
 
 
@@ -84,14 +86,19 @@ def vocabulary() -> tuple[str, ...]:
     Sentinels and the tokenizer's own tokens (padding, end, unknown) are not among them.
     """
     words = lexicon()
-    function_words = [word for quantifier in QUANTIFIERS for word in quantifier.split()]
-    prompt = [word for word in PROMPT.split() if not word.startswith("{")]
+    prompts = (*_MAKERS, *_REWRITES, *_JUDGEMENTS)
+    answers = (*LABEL_WORDS, *VERDICTS, *_RELATION_WORDS.values(), "up", "down", "less", "more")
     everything = (
-        prompt
-        + ["fill", "kind", "compare", "order", "polarity", "change", "place", *_REWRITES, *_JUDGEMENTS]
-        + [*LABEL_WORDS, *_VERDICTS, *_RELATION_WORDS.values(), "up", "down", "less", "more", "don't"]
-        + [*function_words, *NUMBERS]
-        + [*words.nouns, *words.verbs, *words.adjectives, *words.adverbs]
+        *(word for word in PROMPT.split() if not word.startswith("{")),
+        *(prompt for prompt in prompts if prompt not in ("rewrite", "judge")),
+        *answers,
+        "don't",
+        *(word for quantifier in QUANTIFIERS for word in quantifier.split()),
+        *NUMBERS,
+        *words.nouns,
+        *words.verbs,
+        *words.adjectives,
+        *words.adverbs,
     )
     return tuple(dict.fromkeys(everything))
 
@@ -105,24 +112,13 @@ def examples(stage: str, seed: int = 0) -> Iterator[Example]:
         stage: a key of :data:`STAGES`.
         seed: draws another stream.
     """
-    makers: dict[str, Callable[[random.Random, Lexicon], Example | None]] = {
-        "fill": _fill,
-        "kind": _kind,
-        "compare": _compare,
-        "order": _order,
-        "polarity": _polarity,
-        "change": _change,
-        "place": _place,
-        "rewrite": _rewrite,
-        "judge": _judge,
-    }
     rng = random.Random(f"micro-t5/{stage}/{seed}")
     names, shares = zip(*STAGES[stage].items(), strict=True)
     held_out = _task_pairs()
     words = lexicon()
     while True:
         # A kind is kept until it yields, or the shares would favour kinds that never fail.
-        maker = makers[rng.choices(names, shares)[0]]
+        maker = _MAKERS[rng.choices(names, shares)[0]]
         example = maker(rng, words)
         while example is None or example[0].partition(" ")[2] in held_out:
             example = maker(rng, words)
@@ -137,7 +133,7 @@ def _task_pairs() -> frozenset[str]:
 
 
 def _fill(rng: random.Random, words: Lexicon) -> Example:
-    """Span corruption of one sentence, or of a sentence and a single edit of it."""
+    """One sentence with about 30 % of its words masked in spans, and the masked words."""
     tokens = str(random_sentence(rng, words)).split()
     num_masked = max(1, round(0.3 * len(tokens)))
     masked = set(rng.sample(range(len(tokens)), num_masked))
@@ -223,7 +219,7 @@ def _rewrite(rng: random.Random, words: Lexicon) -> Example | None:
     if weaker != (task == "weaken"):
         return None
     result = apply_edit(rng, sentence, edit, words)
-    return result and (f"{task} {sentence}", str(result))
+    return None if result is None else (f"{task} {sentence}", str(result))
 
 
 def _single_edit(rng: random.Random, words: Lexicon) -> tuple[Sentence, Edit, Sentence] | None:
@@ -231,7 +227,7 @@ def _single_edit(rng: random.Random, words: Lexicon) -> tuple[Sentence, Edit, Se
     premise = random_sentence(rng, words, numeric=False)
     edit: Edit = (rng.choice(_JUDGED_SLOTS), rng.choice(("wider", "narrower")))
     hypothesis = apply_edit(rng, premise, edit, words)
-    return hypothesis and (premise, edit, hypothesis)
+    return None if hypothesis is None else (premise, edit, hypothesis)
 
 
 def _change(rng: random.Random, words: Lexicon) -> Example | None:
@@ -258,4 +254,17 @@ def _judge(rng: random.Random, words: Lexicon) -> Example | None:
     premise, edit, hypothesis = drawn
     # A single edit that does not keep truth forwards keeps it backwards.
     follows = agrees(premise.quantifier, premise.negated, edit) == (task == "forward")
-    return f"{task} {premise} | {hypothesis}", _VERDICTS[0 if follows else 1]
+    return f"{task} {premise} | {hypothesis}", VERDICTS[0 if follows else 1]
+
+
+_MAKERS: Final[dict[str, Callable[[random.Random, Lexicon], Example | None]]] = {
+    "fill": _fill,
+    "kind": _kind,
+    "compare": _compare,
+    "order": _order,
+    "polarity": _polarity,
+    "change": _change,
+    "place": _place,
+    "rewrite": _rewrite,
+    "judge": _judge,
+}

@@ -349,9 +349,7 @@ def apply_edit(
     return replace(sentence, **filler)
 
 
-def _options(
-    sentence: Sentence, slot: str, change: str, words: Lexicon
-) -> tuple[str | None, ...]:
+def _options(sentence: Sentence, slot: str, change: str, words: Lexicon) -> tuple[str | None, ...]:
     """List the fillers of ``slot`` that make exactly this change."""
     old: str | None = getattr(sentence, slot)
     if slot == "number":
@@ -361,9 +359,7 @@ def _options(
         return NUMBERS[place + 1 :] if change == "higher" else NUMBERS[:place]
     if slot in ("noun", "verb") and old is not None:
         return tuple(w for w in words.choices(slot) if words.head_relation(old, w) == change)
-    return tuple(
-        w for w in (None, *words.choices(slot)) if modifier_relation(old, w) == change
-    )
+    return tuple(w for w in (None, *words.choices(slot)) if modifier_relation(old, w) == change)
 
 
 @dataclass(frozen=True)

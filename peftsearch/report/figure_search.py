@@ -92,8 +92,10 @@ def _apart(ends: dict[str, float], least: float) -> dict[str, float]:
             upper = groups.pop()
             groups[-1] += upper
     flat = [fmean(group) for group in groups for _ in group]
-    lift = max(0.0, -flat[0]) if flat else 0.0
-    return {name: flat[rank] + lift + rank * least for rank, name in enumerate(order)}
+    return {
+        name: max(flat[rank], 0.0) + rank * least  # none below the axis
+        for rank, name in enumerate(order)
+    }
 
 
 def _ink(method: str) -> str:

@@ -101,8 +101,16 @@ _ENVIRONMENT = ("created", "versions", "hardware", "data", "seeds")
 
 def _title(data: RunData) -> str:
     facts = data.facts
-    parts = [facts.model or "unknown model", f"on {facts.task or 'unknown task'}"]
+    model, task = (_last_name(name) or "unknown" for name in (facts.model, facts.task))
+    parts = [model, f"on {task}"]
     return " ".join([*parts, *([f"within {facts.requested}"] if facts.requested else [])])
+
+
+def _last_name(name: str) -> str:
+    """Return a name short enough for a heading: of a folder or file, its last part."""
+    path = name.replace("\\", "/").rstrip("/")
+    is_id = path.count("/") < 2 and not path.startswith((".", "/", "~"))
+    return wording.plain(path if is_id else path.rsplit("/", 1)[-1], 60)
 
 
 def _alert(code: str, text: str) -> dict[str, Any]:

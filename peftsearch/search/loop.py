@@ -79,6 +79,9 @@ class Search:
         """
         if self.session.run.file(CHECKPOINT).is_file():
             self.restore()
+        # Logged steps behind the checkpoint will run, and be logged, again.
+        self.trace.truncate_after(self.step)
+        self.session.events.rewind("search", self.step)
         optimiser = self.session.accelerator.prepare(self.weights)
         size = self.config.batch_size
         orders = [Batches(len(rows), size, derive(self.seed, name))
@@ -226,14 +229,13 @@ class Search:
         checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
 
     def restore(self) -> None:
-        """Read it back, and drop logged lines of steps that will run again."""
+        """Read it back."""
         tensors, meta = checkpoint.load(self.session.run.file(CHECKPOINT))
         checkpoint.restore_weights(self.named, tensors)
         checkpoint.restore_weights(self._arch_named(), tensors)
         checkpoint.restore_optimiser(self.weights, self.named, tensors)
         checkpoint.restore_optimiser(self.arch, self._arch_named(), tensors)
         self.step, self.seconds = meta["step"], meta["seconds"]
-        self.trace.truncate_after(self.step)
 
     def _arch_named(self) -> dict[str, torch.nn.Parameter]:
         return {"alphas": self.supernet.gates.alphas}

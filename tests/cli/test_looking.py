@@ -22,6 +22,7 @@ sites:
   - candidates:
       - {method: bitfit}
 """
+TASK = "name: mine\ncolumns: [a]\nlabels: [x, y]\n"
 ARCHITECTURE = {
     "format": 1,
     "model": "micro-t5",
@@ -94,12 +95,14 @@ def test_validate_accepts_each_kind(invoke, pipeline):
     invoke("run", "--out", "a")
     Path("s.yaml").write_text(SPACE)
     Path("a.json").write_text(json.dumps(ARCHITECTURE))
-    outcome = invoke("validate", "s.yaml", "a.json", "a/config.yaml")
+    Path("t.yaml").write_text(TASK)
+    outcome = invoke("validate", "s.yaml", "a.json", "a/config.yaml", "t.yaml")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines() == [
         "s.yaml: valid search space",
         "a.json: valid architecture",
         "a/config.yaml: valid configuration",
+        "t.yaml: valid task",
     ]
 
 
@@ -137,7 +140,13 @@ LORA, NOTHING = ARCHITECTURE["choices"]  # type: ignore[misc]
         ("a.yaml", SPACE.replace("[1, 2]}", "[2, 1]}"), "must rise without repeats"),
         ("a.yaml", SPACE.replace(", sizes: [1, 2]}", "}"), "lora needs sizes"),
         ("a.yaml", SPACE.replace("[0, 1]", "[-1]"), "layer must be whole numbers from 0"),
-        ("a.yaml", "columns: [a]\nlabels: [x, y]\ntemplat: 1", "templat"),
+        ("a.yaml", TASK + "templat: 1", "templat"),
+        ("a.yaml", TASK + "kind: ranking", 'kind "ranking" is not known'),
+        ("a.yaml", TASK.replace("[a]", "[a, b, c]"), "columns has 3 names"),
+        ("a.yaml", TASK.replace("[x, y]", "[x, x]"), "labels names something twice"),
+        ("a.yaml", TASK + "label_words: [p, p]", "label_words names something twice"),
+        ("a.yaml", TASK + "template: 'q {z}'", "which is no column"),
+        ("a.yaml", TASK + "metrics: [acuracy]", 'metric "acuracy" is not known'),
         ("a.json", changed(format=2), "format 2 is not known"),
         ("a.json", changed(colour="red"), "unknown key colour"),
         ("a.json", changed(choices=[{**LORA, "site": "here"}]), "is not valid"),

@@ -49,7 +49,7 @@ def test_human_result_on_stdout_and_progress_on_stderr(invoke, pipeline):
         "  random-1      0.850 (n = 1)            2,840 parameters",
         "Note: One seed only.",
         "Next:",
-        "  python -c 'import peftsearch; model = peftsearch.load('\"'\"'a/export/native'\"'\"')'",
+        "  python -c 'import peftsearch; model = peftsearch.load(\"a/export/native\")'",
         "  python -m webbrowser a/report/report.html",
     ]
     assert outcome.err.startswith("Run directory: a\nprepare: started\n")

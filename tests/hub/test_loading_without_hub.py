@@ -21,7 +21,7 @@ def test_a_folder_that_lacks_weights_is_named(tmp_path: Path) -> None:
     def loader() -> None:
         raise OSError(f"Error: {tmp_path} does not appear to have a file named model.safetensors.")
 
-    with pytest.raises(MissingError, match="The folder .* is not complete") as caught:
+    with pytest.raises(MissingError, match=r"The folder .* is not complete") as caught:
         hub_call(str(tmp_path), loader)
     assert caught.value.exit_code == 3
 

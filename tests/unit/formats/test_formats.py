@@ -137,7 +137,7 @@ def test_regression_answers_numbers_as_t5_does() -> None:
     assert format.references([SCORED]) == [3.49]
     (answer,) = format.predict(model, format.collate(features))
     assert answer in [round(0.2 * i, 1) for i in range(26)]
-    with pytest.raises(ConfigError, match="the label 7 .* lies outside the answers 0 to 5"):
+    with pytest.raises(ConfigError, match=r"the label 7 .* lies outside the answers 0 to 5"):
         format.features([{**SCORED, "label": 7.0}])
     own = replace(get("stsb"), label_words=("0", "10"))
     format = make_format(own, tokenizer, model.config)

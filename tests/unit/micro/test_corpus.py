@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from peftsearch.micro import MODEL_DIR, corpus, grammar
+from tests.unit.micro.model_checker import has_counterexample, parse
 
 NUM_EXAMPLES = 20_000
 
@@ -34,7 +35,6 @@ def test_shares_are_met(stage: str) -> None:
 
 
 def test_the_text_uses_every_word_of_every_split() -> None:
-    seen = {word for stage in corpus.STAGES for pair in take(stage) for word in f"{pair}".split()}
     seen = {
         word for stage in corpus.STAGES for pair in take(stage) for word in " ".join(pair).split()
     }
@@ -69,20 +69,33 @@ def test_filled_spans_restore_a_sentence() -> None:
                 spans[token] = []
             else:
                 spans[list(spans)[-1]].append(token)
-        restored = [
-            word for token in source.split()[1:] for word in spans.pop(token, [token])
-        ]
+        restored = [word for token in source.split()[1:] for word in spans.pop(token, [token])]
         assert not spans
         assert set(restored) <= words
 
 
-def test_judgements_are_balanced() -> None:
-    for prompt in ("forward", "backward"):
-        answers = Counter(
-            target for source, target in take("b") if source.split()[0] == prompt
-        )
-        assert set(answers) == set(grammar.LABEL_WORDS)
-        assert answers["true"] / answers.total() == pytest.approx(0.5, abs=0.03)
+def test_judgements_are_balanced_and_true() -> None:
+    answers: Counter[tuple[str, str]] = Counter()
+    for source, target in take("b"):
+        prompt, _, pair = source.partition(" ")
+        if prompt not in ("forward", "backward"):
+            continue
+        answers[prompt, target] += 1
+        if answers.total() <= 200:
+            premise, hypothesis = (parse(text) for text in pair.split(" | "))
+            ends = (premise, hypothesis) if prompt == "forward" else (hypothesis, premise)
+            assert has_counterexample(*ends) == (target == corpus.VERDICTS[1]), source
+    for prompt in {prompt for prompt, _ in answers}:
+        share = {verdict: answers[prompt, verdict] for verdict in corpus.VERDICTS}
+        assert max(share.values()) / sum(share.values()) < 0.53
+
+
+def test_rewrites_are_true() -> None:
+    rewrites = [pair for pair in take("a") if pair[0].split()[0] in ("weaken", "strengthen")]
+    for source, target in rewrites[:200]:
+        prompt, _, sentence = source.partition(" ")
+        old, new = parse(sentence), parse(target)
+        assert not has_counterexample(*((old, new) if prompt == "weaken" else (new, old)))
 
 
 def test_the_tokenizer_knows_every_word() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_the_page_can_be_read_by_a_screen_reader(report: Report, name: str) -> N
     levels = [level for level, _ in page.headings]
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert all(text.strip() for _, text in page.headings)
     assert page.named("html")[0]["lang"] == "en"
     for landmark in ("header", "nav", "main", "footer"):

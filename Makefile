@@ -1,0 +1,45 @@
+# The verbs of the project. `make` alone prints them.
+#   PYTHON  the Python to build the environment with, 3.10 to 3.13
+#   VENV    where the environment lies
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint build clean
+
+help:  ## print this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP)  ## environment and package, in .venv
+
+# torch first and pinned, so that nothing else chooses another build of it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(PYTHON) is not Python 3.10 to 3.13; say which is: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP)  ## search, retrain, export and report on the built-in model; no download
+	$(BIN)/peftsearch run --preset quick
+
+test: $(STAMP)  ## the fast tests; no root, no browser, no network
+	$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)  ## the slow tests too
+	$(BIN)/python -m pytest -q -m "not gpu and not network"
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+build: $(STAMP)  ## the wheel, in dist
+	$(BIN)/python -m build --wheel
+
+clean:  ## remove everything that was built, the environment included; runs are kept
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,149 @@
+"""Figures of the built-in task: zero-shot, full fine-tuning, and every uniform single method.
+
+    python benchmarks/micro_figures.py --budget 1% 2% --seeds 3 --out reports/micro-figures.json
+
+Each method trains at its own learning rate over all sites (or the parts of the layers that fit
+the budget) by the standard recipe of a run, and is scored on test. Full fine-tuning trains all
+weights by the same recipe. Single sites are tried one by one with the best method, to show that
+none of them decides everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from peftsearch import config as configuration
+from peftsearch.architecture import Choice
+from peftsearch.baselines import uniform_baselines
+from peftsearch.batches import Batches
+from peftsearch.budget import resolve
+from peftsearch.evaluate import score
+from peftsearch.interrupt import Interrupt
+from peftsearch.retrain import retrain
+from peftsearch.rundir import Events, RunDir
+from peftsearch.seeds import derive
+from peftsearch.session import Session
+from peftsearch.training import learning_rate, schedule
+from peftsearch.workspace import Workspace
+
+FULL_RATE = 1e-3
+
+
+def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
+    """Train every weight by the recipe of a run; the backbone is put back afterwards."""
+    model, settings = work.backbone.model, work.config.retrain
+    splits = work.splits
+    rows = [*splits.search_train, *splits.search_valid, *splits.selection]
+    features, test = work.format.features(rows), work.format.features(splits.test)
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    values, seconds = [], []
+    for k in range(seeds):
+        model.requires_grad_(True)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=FULL_RATE, weight_decay=0.0)
+        order = Batches(len(features), settings.batch_size, derive(k, "order"))
+        model.train()
+        began = time.perf_counter()
+        for step in range(settings.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = FULL_RATE * schedule(step, settings.steps, settings.warmup_fraction)
+            batch = work.format.collate([features[i] for i in order.indices(step)])
+            work.format.loss(model, batch).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        seconds.append(time.perf_counter() - began)
+        found = score(work.session, model, work.task, work.format, splits.test, test)
+        values.append(found[work.task.metric])
+        model.load_state_dict(kept)
+    model.requires_grad_(False)
+    return row("full fine-tuning", "100%", model.num_parameters(), FULL_RATE, values, seconds)
+
+
+def row(
+    name: str, share: str, size: int, rate: float, values: Sequence[float], seconds: Sequence[float]
+) -> dict[str, Any]:
+    """Return one row of the table."""
+    return {
+        "method": name,
+        "budget": share,
+        "num_params": size,
+        "learning_rate": rate,
+        "mean": statistics.fmean(values),
+        "sd": statistics.stdev(values) if len(values) > 1 else None,
+        "n": len(values),
+        "values": list(values),
+        "training_seconds": round(statistics.fmean(seconds), 2) if seconds else None,
+    }
+
+
+def train_choices(
+    work: Workspace, name: str, share: str, choices: tuple[Choice, ...]
+) -> dict[str, Any]:
+    """Train an architecture over all seeds."""
+    folder = work.session.run.file("figures", share.replace("%", "pct"), name)
+    architecture = work.architecture(choices)
+    found = retrain(work.session, work.backbone, work.task, work.format, work.splits,
+                    architecture, name, "baselines", folder)  # fmt: skip
+    seconds = [json.loads(p.read_text())["seconds"] for p in folder.glob("seed-*/metrics.json")]
+    rate = learning_rate(work.config, architecture.methods[0])
+    return row(name, share, architecture.num_params, rate, found["values"], seconds)
+
+
+def figures(work: Workspace, budgets: Sequence[str], single_sites: bool) -> list[dict[str, Any]]:
+    """Return all rows."""
+    test = work.format.features(work.splits.test)
+    zero = score(work.session, work.backbone.model, work.task, work.format, work.splits.test, test)
+    rows = [row("zero-shot", "0", 0, 0.0, [zero[work.task.metric]], [])]
+    rows.append(full_fine_tuning(work, work.config.seeds))
+    for share in budgets:
+        limit = resolve(share, work.backbone.num_parameters).limit
+        work.budget = resolve(share, work.backbone.num_parameters)
+        named = uniform_baselines(work.backbone.sites, work.cost, limit)
+        rows += [train_choices(work, name, share, c) for name, c in named.items()]
+    if single_sites:
+        for site in work.backbone.sites:
+            if site.part in ("feed_forward", "attention", "cross_attention"):
+                module = "down" if site.part == "feed_forward" else "o"
+                count = work.cost(site, "adapter", (module,), 8)
+                choice = Choice(site.id, "adapter", 8, (module,), count)
+                rows.append(train_choices(work, f"adapter 8 at {site.id}", budgets[-1], (choice,)))
+    return rows
+
+
+def main() -> None:
+    """Train, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--budget", nargs="+", default=["1%", "2%"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--single-sites", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    flags = {"seeds": arguments.seeds, "device": "cpu"}
+    config = configuration.resolve(flags=flags, overrides=arguments.set)
+    with tempfile.TemporaryDirectory() as folder, Interrupt() as interrupt:
+        with RunDir.create(config, Path(folder) / "run") as run:
+            work = Workspace(Session(config, run, Events(run.path), interrupt))
+            rows = figures(work, arguments.budget, arguments.single_sites)
+    for r in rows:
+        spread = f" ± {100 * r['sd']:.1f}" if r["sd"] is not None else ""
+        sys.stdout.write(
+            f"{r['method']:38s} {r['budget']:>5s} {r['num_params']:>8,} lr {r['learning_rate']:<7g}"
+            f" {100 * r['mean']:5.1f}{spread} (n = {r['n']}) {r['training_seconds'] or 0:5.1f} s\n"
+        )
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"format": 1, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

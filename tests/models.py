@@ -1,0 +1,145 @@
+"""Tiny models of every supported family, with every parameter drawn at random.
+
+Fresh transformers models have norm weights of one, biases of zero and nearly uniform
+attention: much that is wrong would pass on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+VOCABULARY = 50
+
+
+@torch.no_grad()
+def randomise(model: Any, seed: int = 0) -> Any:
+    """Draw every parameter so that activations and attention logits are of order one."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(model.named_parameters()):
+        drawn = torch.randn(parameter.shape, generator=generator)
+        if parameter.dim() > 1:
+            embedding = any(part in name for part in ("shared", "embedding", "relative_attention"))
+            scale = 0.7 if embedding else parameter.shape[1] ** -0.5
+            if name.endswith((".SelfAttention.q.weight", ".EncDecAttention.q.weight")):
+                scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
+            parameter.copy_(drawn * scale)
+        else:
+            is_norm = "norm" in name.lower() and name.endswith("weight")
+            parameter.copy_(drawn * 0.3 + float(is_norm))
+    return model.eval()
+
+
+def _t5_settings(width: int, **more: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "d_model": width,
+        "d_kv": width // 4,
+        "d_ff": width + 8,
+        "num_layers": 2,
+        "num_decoder_layers": 2,
+        "num_heads": 4,
+        "dropout_rate": 0.0,
+        "decoder_start_token_id": 0,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 16,
+    }
+    return {**settings, **more}
+
+
+def t5(width: int = 32, **more: Any) -> Any:
+    """The first T5: ReLU, tied embeddings."""
+    return randomise(T5ForConditionalGeneration(T5Config(**_t5_settings(width, **more))))
+
+
+def t5_v1_1(width: int = 32, **more: Any) -> Any:
+    """T5 v1.1: gated, untied head; the key width is not width / heads."""
+    settings = _t5_settings(
+        width, d_kv=6, feed_forward_proj="gated-gelu", tie_word_embeddings=False, **more
+    )
+    return randomise(_untied(T5ForConditionalGeneration(T5Config(**settings))))
+
+
+def mt5(width: int = 32, **more: Any) -> Any:
+    """A multilingual T5."""
+    return randomise(MT5ForConditionalGeneration(MT5Config(**_t5_settings(width, **more))))
+
+
+def byt5(width: int = 32, **more: Any) -> Any:
+    """In the manner of ByT5: a deep encoder and a shallow decoder, gated, untied."""
+    shape = {"num_layers": 3, "num_decoder_layers": 1, "vocab_size": 64}
+    settings = _t5_settings(
+        width, feed_forward_proj="gated-gelu", tie_word_embeddings=False, **shape, **more
+    )
+    return randomise(_untied(T5ForConditionalGeneration(T5Config(**settings))))
+
+
+def _untied(model: Any) -> Any:
+    """Give a T5 a head of its own, as loading a checkpoint that holds one does."""
+    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
+    return model
+
+
+def _encoder_settings(width: int, **more: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": width + 8,
+        "max_position_embeddings": 40,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "num_labels": 3,
+    }
+    return {**settings, **more}
+
+
+def bert(width: int = 32, **more: Any) -> Any:
+    """BERT with a classification head."""
+    return randomise(BertForSequenceClassification(BertConfig(**_encoder_settings(width, **more))))
+
+
+def roberta(width: int = 32, **more: Any) -> Any:
+    """RoBERTa with its two-layer classification head."""
+    settings = _encoder_settings(width, **more)
+    return randomise(RobertaForSequenceClassification(RobertaConfig(**settings)))
+
+
+#: Every backbone family and variant by name; each takes ``width`` and settings of its config.
+FACTORIES: dict[str, Callable[..., Any]] = {
+    "t5": t5,
+    "t5_v1_1": t5_v1_1,
+    "mt5": mt5,
+    "byt5": byt5,
+    "bert": bert,
+    "roberta": roberta,
+}
+
+
+def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[str, torch.Tensor]:
+    """Return a batch with padding in all rows but the last."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, VOCABULARY, (rows, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row in range(rows - 1):
+        mask[row, length - 2 + row :] = 0
+    pad = model.config.pad_token_id
+    batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
+    if model.config.is_encoder_decoder:
+        start = torch.zeros(rows, 1, dtype=torch.long)
+        rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
+        batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
+    return batch

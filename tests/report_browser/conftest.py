@@ -1,0 +1,144 @@
+"""A headless Chromium, and the synthetic runs of the unit tests."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from peftsearch.report import write_report
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Chromium from the command line, each time with a fresh profile.
+
+    Attributes:
+        program: Path of the program.
+    """
+
+    program: str
+
+    def call(self, page: Path, *options: str) -> str:
+        """Open a page; return what goes to stdout, then what goes to stderr."""
+        with tempfile.TemporaryDirectory() as profile:
+            done = subprocess.run(
+                [self.program, *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri()],
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=True,
+            )
+        return done.stdout + done.stderr
+
+    def measure(self, page: Path, width: int, folder: Path) -> dict[str, Any]:
+        """Open a page in a frame of one width, and measure it from outside.
+
+        The frame, not the window, has the width: headless windows have a least width of their
+        own. The page itself stays as it is, so that its content policy and its lack of scripts
+        are what is tested.
+        """
+        harness = folder / f"harness-{width}.html"
+        source = html.escape(page.read_text(encoding="utf-8"), quote=True)
+        script = MEASURE.replace("WIDTH", str(width))
+        harness.write_text(
+            f'<!DOCTYPE html><meta charset="utf-8"><pre id="result"></pre>'
+            f'<iframe id="frame" style="border:0;width:{width}px;height:900px" '
+            f'srcdoc="{source}"></iframe><script>{script}</script>',
+            encoding="utf-8",
+        )
+        dom = self.call(harness, "--dump-dom", "--virtual-time-budget=8000")
+        found = re.search(r'<pre id="result">(.+?)</pre>', dom, re.DOTALL)
+        assert found is not None, dom[:500]
+        result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
+        return result
+
+
+MEASURE = """
+const frame = document.getElementById("frame");
+frame.addEventListener("load", () => {
+  const view = frame.contentWindow, page = frame.contentDocument;
+  const all = [...page.querySelectorAll("body *")];
+  const inside = (e) => e.closest(".scroll, .skip") !== null;
+  const wide = all.filter((e) => !inside(e) && e.getBoundingClientRect().right > WIDTH + 0.5);
+  document.getElementById("result").textContent = JSON.stringify({
+    width: page.documentElement.scrollWidth,
+    body: page.body.scrollWidth,
+    wide: wide.slice(0, 5).map((e) => e.tagName + "." + e.className),
+    height: page.documentElement.scrollHeight,
+    images: [...page.images].map((i) => i.naturalWidth),
+    scripts: page.scripts.length,
+    pwned: view.pwned === undefined && window.pwned === undefined ? "" : "executed",
+    loaded: view.performance.getEntriesByType("resource").map((r) => r.name)
+      .filter((n) => !n.startsWith("data:")),
+  });
+});
+"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """A Chromium on PATH; without one the test is skipped."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no chromium on PATH; on Debian: apt-get install chromium")
+    return Browser(program)
+
+
+def _factory() -> ModuleType:
+    """Import the factory of the unit tests by its path, whatever the test runner's root is."""
+    path = Path(__file__).parents[1] / "unit" / "report" / "factory.py"
+    spec = importlib.util.spec_from_file_location("report_factory", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the report of a synthetic run by name."""
+    factory = _factory()
+
+    @cache
+    def make(name: str) -> Path:
+        root = tmp_path_factory.mktemp(name)
+        factory.ALL[name](root)
+        return write_report(root)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: ``PEFTSEARCH_SHOTS``, to look at them, else a temporary folder."""
+    wanted = os.environ.get("PEFTSEARCH_SHOTS")
+    return Path(wanted) if wanted else tmp_path_factory.mktemp("shots")

@@ -1,0 +1,48 @@
+"""The report in a real browser: it fits, it renders, nothing runs and nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Browser
+
+Page = Callable[[str], Path]
+RUNS = ("finished", "unfinished", "one_seed", "encoder_only", "many", "hostile")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("run", RUNS)
+def test_fits_and_renders(
+    browser: Browser, page: Page, tmp_path: Path, run: str, width: int
+) -> None:
+    """No horizontal overflow; every image decodes; nothing executes; nothing is requested."""
+    seen = browser.measure(page(run), width, tmp_path)
+    assert seen["width"] <= width, seen["wide"]
+    assert seen["body"] <= width, seen["wide"]
+    assert seen["wide"] == []
+    assert seen["height"] > 1500
+    assert seen["images"]
+    assert min(seen["images"]) > 300
+    assert seen["scripts"] == 0
+    assert seen["pwned"] == ""
+    assert seen["loaded"] == []
+
+
+@pytest.mark.parametrize("run", ["finished", "hostile"])
+def test_the_console_stays_silent(browser: Browser, page: Page, run: str) -> None:
+    """No message of the page, e.g. of its content policy, reaches the browser's log."""
+    log = browser.call(page(run), "--dump-dom", "--enable-logging=stderr", "--v=0")
+    assert "CONSOLE" not in log
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screenshot_is_not_empty(browser: Browser, page: Page, shots: Path, scheme: str) -> None:
+    """Both colour schemes paint something, and not the same."""
+    image = shots / f"finished-{scheme}.png"
+    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    options = ["--window-size=1280,1600", f"--screenshot={image}", *dark]
+    browser.call(page("finished"), *options)
+    assert image.stat().st_size > 20_000

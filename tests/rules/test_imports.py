@@ -1,0 +1,140 @@
+"""Nothing imports upwards, nothing in a circle, and torch only where it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.rules.sources import ROOT, modules, tree
+
+#: From the bottom up. A file or folder may import from its own layer and from those below.
+LAYERS = (
+    "errors nearest seeds site environment",
+    "architecture batches budget console hub interrupt micro",
+    "space progress",
+    "catalogue discretise tasks",
+    "baselines config",
+    "rundir",
+    "checkpoint formats methods session summary",
+    "backbones",
+    "injection",
+    "export supernet training workspace",
+    "evaluate testing",
+    "search",
+    "race retrain report",
+    "stages",
+    "planning",
+    "pipeline",
+    "api",
+    "cli",
+    "__main__",
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split()}
+#: The only imports upwards, inside functions, each with its reason.
+UPWARDS = {
+    ("peftsearch.architecture", "rundir"): "saving an architecture uses the one atomic writer",
+}
+#: Where torch, transformers and datasets may be imported at the top of a file.
+WITH_TORCH = (
+    "backbones checkpoint evaluate export formats injection methods race retrain search session "
+    "stages supernet testing training workspace"
+).split()
+LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
+
+
+def component(module: str) -> str:
+    """Return the part of a dotted name that has a layer; ``""`` for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(module: str) -> list[tuple[str, bool]]:
+    """Return what a module imports, and whether that happens inside a function."""
+    found: list[tuple[str, bool]] = []
+
+    def visit(node: ast.AST, inside: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}: relative import"
+                names = [f"{child.module}.{alias.name}" for alias in child.names]
+                found.extend((n if n in modules() else str(child.module), inside) for n in names)
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            visit(child, inside or function)
+
+    visit(tree(modules()[module]), inside=False)
+    return found
+
+
+def of_package(module: str) -> list[tuple[str, bool]]:
+    """Return the imports of a module that stay within the package."""
+    return [(name, inside) for name, inside in imports(module) if name.startswith("peftsearch.")]
+
+
+def test_every_module_has_a_layer() -> None:
+    components = {component(module) for module in modules()} - {""}
+    assert components == set(RANK)
+
+
+def test_nothing_imports_upwards() -> None:
+    wrong = [
+        f"{module} -> {name}"
+        for module in modules()
+        if component(module)
+        for name, inside in of_package(module)
+        if RANK[component(name)] > RANK[component(module)]
+        and not (inside and (module, component(name)) in UPWARDS)
+    ]
+    assert not wrong
+
+
+def test_every_exception_is_needed() -> None:
+    made = {
+        (module, component(name)) for module in modules() for name, inside in of_package(module)
+    }
+    assert set(UPWARDS) <= made
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        module: {name for name, inside in of_package(module) if not inside} - {module}
+        for module in modules()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError and names the circle
+
+
+def test_report_draws_from_files_alone() -> None:
+    """A report is rebuilt from the run's files: no task, model or configuration is loaded."""
+    allowed = {"architecture", "catalogue", "errors", "report", "rundir", "site", "seeds"}
+    used = {component(n) for m in modules() if component(m) == "report" for n, _ in of_package(m)}
+    assert used <= allowed
+
+
+@pytest.mark.parametrize("module", modules())
+def test_heavy_libraries_are_imported_only_where_they_are_needed(module: str) -> None:
+    if component(module) in WITH_TORCH:
+        return
+    top = {name.split(".")[0] for name, inside in imports(module) if not inside}
+    assert not top & LAZY
+
+
+def test_imports_with_torch_blocked() -> None:
+    """Where torch is not to be had, everything but its users can still be imported."""
+    names = [m for m in modules() if component(m) not in WITH_TORCH and m != "peftsearch.__main__"]
+    code = (
+        "import importlib, sys\n"
+        f"blocked = {sorted(LAZY)}\n"
+        "sys.modules.update(dict.fromkeys(blocked))\n"
+        f"for name in {names}:\n"
+        "    importlib.import_module(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
