@@ -63,7 +63,7 @@ def run(
         runner = _Runner(directory, config, listener)
         if not resume:
             runner.manifest.update(command=command or [])
-        with Interrupt() as interrupt:
+        with runner, Interrupt() as interrupt:
             for stage in STAGES:
                 runner.stage(stage, interrupt)
         return Summary(directory.path, directory.read_json("summary.json"))
@@ -89,8 +89,11 @@ def run_stage(
     Raises:
         ConfigError: An earlier stage is missing.
     """
-    with RunDir.open_existing(run_dir) as directory, Interrupt() as interrupt:
-        runner = _Runner(directory, directory.config(), listener)
+    with (
+        RunDir.open_existing(run_dir) as directory,
+        _Runner(directory, directory.config(), listener) as runner,
+        Interrupt() as interrupt,
+    ):
         needed = STAGES[: STAGES.index(name)] if name not in ("report", "export") else ("prepare",)
         runner.stage("prepare", interrupt)
         for stage in needed[1:]:
@@ -113,6 +116,14 @@ class _Runner:
         self.manifest = directory.manifest()
         self.events = Events(directory.path, listener)
         self._work: Any = None
+
+    def __enter__(self) -> _Runner:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the event log."""
+        self.events.close()
 
     def work(self, interrupt: Interrupt) -> Any:
         """Return the workspace; torch is imported here and not before."""

@@ -63,7 +63,8 @@ def search(work: Workspace) -> int:
             work.format.features(splits.search_train),
             work.format.features(splits.search_valid),
         )
-        loop.run()
+        with loop.trace:
+            loop.run()
     finally:
         supernet.remove()
     return config.search.steps
@@ -273,7 +274,7 @@ def export_to(work: Workspace, target: str, folder: Path) -> dict[str, Any]:
         )
     bundle = make_bundle(work, architecture)
     module.write(bundle, folder)
-    check = verify(bundle, target, folder)
+    check = {**verify(bundle, target, folder), "load": module.snippet(bundle, folder)}
     write_json(folder / "check.json", check)
     if not check["verified"]:
         raise ExportError(
@@ -297,7 +298,8 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
     features = work.format.features(work.splits.selection[:8])
     inputs = work.format.collate(features)
-    model = work.backbone.model
+    # Half precision would blur the comparison; every bfloat16 number is a float32 number too.
+    model = work.backbone.model.float()
     insertions = insert_architecture(work.backbone.hosts, architecture)
     try:
         load_state(insertions, weights)

@@ -31,7 +31,13 @@ from peftsearch.micro.corpus import NUM_SENTINELS, Example, examples, sentinel, 
 _LOG = logging.getLogger("pretrain_micro_t5")
 
 BATCH_SIZE = 64
-SCHEDULE = (("a", 3000, 3e-3), ("b", 5000, 3e-3))
+SCHEDULE = (
+    ("a", 3000, 3e-3),
+    ("b", 5000, 3e-3),
+    ("c", 2500, 2e-3),
+    ("d", 1500, 2e-3),
+    ("d", 1500, 2e-3),
+)
 """Stage, steps and peak learning rate."""
 
 WARM_UP = 100

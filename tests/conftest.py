@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Read by the libraries when they are imported, so set before any of them is.
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Read by the libraries when they are imported, so they are set before any of them is.
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",
@@ -22,10 +26,6 @@ os.environ.update(
 for _name in [name for name in os.environ if name.startswith("PEFTSEARCH_")]:
     if _name != "PEFTSEARCH_SHARED":
         del os.environ[_name]
-
-import numpy as np
-import pytest
-from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Real data and models that are not part of the project; tests that want them skip without.

@@ -42,7 +42,7 @@ def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:
             settings,
             out=None if resume is not None else current.run_dir,
             resume=resume,
-            command=sys.argv,
+            command=["peftsearch", *sys.argv[1:]],
             listener=progress,
             environ=current.environ,
         )

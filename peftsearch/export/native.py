@@ -51,6 +51,11 @@ def logits(bundle: Bundle, folder: Path) -> Tensor:
         unapply(model)
 
 
+def snippet(bundle: Bundle, folder: Path) -> list[str]:
+    """Return the lines that load the export."""
+    return ["import peftsearch", f"model = peftsearch.load({str(folder)!r})"]
+
+
 def _write(
     folder: Path,
     architecture: Architecture,

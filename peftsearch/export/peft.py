@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture, Choice
-from peftsearch.backbones.base import head_parameters, head_prefixes, module_paths
+from peftsearch.backbones.base import freeze, head_prefixes, module_paths
+from peftsearch.backbones.loading import BUILT_IN
 from peftsearch.errors import MissingError
 from peftsearch.export.base import Bundle, Problem, logits_of
 from peftsearch.methods.lora import SCALE
@@ -73,20 +74,42 @@ def write(bundle: Bundle, folder: Path) -> None:
 def logits(bundle: Bundle, folder: Path) -> Tensor:
     """Load the folder with PEFT itself and return the logits of the check input."""
     peft = _peft()
-    head = {n: p.detach().clone() for n, p in head_parameters(bundle.backbone.model)}
+    model = bundle.backbone.model
+    before = [(module, dict(module._modules)) for module in model.modules()]
     with warnings.catch_warnings():
-        # PEFT still asks for a name that transformers has deprecated.
+        # PEFT asks for a name that transformers has deprecated, and has its doubts about norms.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-        with warnings.catch_warnings():
-        # PEFT asks transformers by a name that transformers has deprecated.
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        wrapped = peft.PeftModel.from_pretrained(bundle.backbone.model, str(folder))
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
+        wrapped = peft.PeftModel.from_pretrained(model, str(folder))
     try:
         return logits_of(wrapped, bundle.check_inputs)
     finally:
-        wrapped.unload()
-        for name, parameter in head_parameters(bundle.backbone.model):
-            parameter.data.copy_(head[name])
+        # PEFT's own unload() leaves a copy or a wrapper in the place of a head, or fails on it.
+        for module, children in before:
+            module._modules.clear()
+            module._modules.update(children)
+        vars(model).pop("peft_config", None)
+        freeze(model)
+
+
+def snippet(bundle: Bundle, folder: Path) -> list[str]:
+    """Return the lines that load the export with PEFT alone."""
+    config = bundle.backbone.model.config
+    auto = "AutoModelForSeq2SeqLM"
+    labels = ""
+    if not config.is_encoder_decoder:
+        auto, labels = "AutoModelForSequenceClassification", f", num_labels={config.num_labels}"
+    name = bundle.architecture.model
+    base, extra = repr(name), []
+    if name in BUILT_IN:
+        base, extra = "MODEL_DIR", ["from peftsearch.micro import MODEL_DIR"]
+    return [
+        "from peft import PeftModel",
+        f"from transformers import {auto}",
+        *extra,
+        f"model = {auto}.from_pretrained({base}{labels})",
+        f"model = PeftModel.from_pretrained(model, {str(folder)!r})",
+    ]
 
 
 Target = tuple[str, nn.Module, Choice, dict[str, Tensor]]

@@ -152,12 +152,12 @@ def _mask(
         if not searched and not (causal and query.shape[2] > 1):
             return None
         mask = _explicit(query, key, causal=bool(causal) and query.shape[2] > 1)
-    columns = [_columns(layer, mask) for layer in layers]
-    if mask.dtype == torch.bool and all(column is None for column in columns):
+    if mask.dtype == torch.bool and all(layer.mask is None for layer in layers):
         return functional.pad(mask, (length, 0), value=True)
     if mask.dtype == torch.bool:
         least = torch.finfo(query.dtype).min
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, least)
+    columns = [_columns(layer, mask) for layer in layers]
     parts = []
     rows = (*mask.shape[:-1],)
     for layer, column in zip(layers, columns, strict=True):

@@ -4,10 +4,11 @@ Place in the flow: read by ``scripts/pretrain_micro_t5.py`` only. Reads and writ
 no torch, and is deterministic.
 
 Stage A teaches the language: span corruption, hypernyms, comparison of phrases, polarity of
-places, order of numbers, weakening and strengthening of sentences. Stage B teaches the reasoning
-on *single* edits without numbers, under prompts of its own. The task's prompt never occurs, nor
-does a pair with two edits or an edited number, so that fine-tuning has something left to learn
-in more than one place of the network.
+slots, order of numbers, weakening and strengthening of sentences. Stages B and C teach whether
+one sentence follows from another after a single edit, first without and then with numbers in the
+sentence, and stage D after two edits. Never seen is the task's separator (its form); never
+judged are edits of the number and exchanges for an unrelated word (its contents). So fine-tuning
+has something left to learn, and in more than one place of the network.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from peftsearch.micro.grammar import (
     CHANGES,
     LABEL_WORDS,
     NUMBERS,
-    PROMPT,
     QUANTIFIERS,
     SPLITS,
     Edit,
@@ -34,10 +34,13 @@ from peftsearch.micro.grammar import (
     random_sentence,
 )
 
-__all__ = ["NUM_SENTINELS", "STAGES", "VERDICTS", "Example", "examples", "sentinel", "vocabulary"]
+__all__ = ["NUM_SENTINELS", "STAGES", "UNSEEN", "Example", "examples", "sentinel", "vocabulary"]
 
 Example = tuple[str, str]
 """Source and target text, words separated by blanks, without end marks."""
+
+UNSEEN: Final = ("nli", "so", "hence")
+"""Words that no pretraining text uses: material for prompts of which the model knows nothing."""
 
 NUM_SENTINELS: Final = 4
 """How many spans one source may lose."""
@@ -63,15 +66,34 @@ STAGES: Final[dict[str, dict[str, float]]] = {
         "place": 0.13,
         "judge": 0.45,
     },
+    "c": {
+        "fill": 0.05,
+        "kind": 0.02,
+        "compare": 0.1,
+        "order": 0.04,
+        "polarity": 0.04,
+        "change": 0.1,
+        "place": 0.1,
+        "judge": 0.2,
+        "judge_numeric": 0.35,
+    },
+    "d": {
+        "fill": 0.05,
+        "kind": 0.02,
+        "compare": 0.13,
+        "order": 0.05,
+        "polarity": 0.03,
+        "change": 0.05,
+        "place": 0.05,
+        "judge_numeric": 0.27,
+        "judge_two": 0.35,
+    },
 }
 """Per stage, the share of each kind of example; shares sum to 1."""
 
 _RELATION_WORDS: Final = {"same": "equal", "wider": "over", "narrower": "under", "other": "apart"}
 _REWRITES: Final = ("weaken", "strengthen")
-_JUDGEMENTS: Final = ("forward", "backward")
-VERDICTS: Final = LABEL_WORDS
-"""The answers to a pretraining judgement: it follows, it does not."""
-
+_JUDGEMENTS: Final = ("forward",)
 _JUDGED_SLOTS: Final = ("adjective", "noun", "verb", "adverb")
 
 
@@ -87,10 +109,13 @@ def vocabulary() -> tuple[str, ...]:
     """
     words = lexicon()
     prompts = (*_MAKERS, *_REWRITES, *_JUDGEMENTS)
-    answers = (*LABEL_WORDS, *VERDICTS, *_RELATION_WORDS.values(), "up", "down", "less", "more")
+    answers = (*LABEL_WORDS, *_RELATION_WORDS.values(), "up", "down", "less", "more")
+    # The order fixes the token ids of the packaged weights: append only.
     everything = (
-        *(word for word in PROMPT.split() if not word.startswith("{")),
-        *(prompt for prompt in prompts if prompt not in ("rewrite", "judge")),
+        UNSEEN[0],
+        "|",
+        *(prompt for prompt in prompts if prompt != "rewrite" and not prompt.startswith("judge")),
+        *UNSEEN[1:],
         *answers,
         "don't",
         *(word for quantifier in QUANTIFIERS for word in quantifier.split()),
@@ -222,9 +247,11 @@ def _rewrite(rng: random.Random, words: Lexicon) -> Example | None:
     return None if result is None else (f"{task} {sentence}", str(result))
 
 
-def _single_edit(rng: random.Random, words: Lexicon) -> tuple[Sentence, Edit, Sentence] | None:
-    """Draw a sentence without a number, one edit of it, and the result."""
-    premise = random_sentence(rng, words, numeric=False)
+def _single_edit(
+    rng: random.Random, words: Lexicon, numeric: bool = False
+) -> tuple[Sentence, Edit, Sentence] | None:
+    """Draw a sentence, one edit of it (never of its number), and the result."""
+    premise = random_sentence(rng, words, numeric=numeric)
     edit: Edit = (rng.choice(_JUDGED_SLOTS), rng.choice(("wider", "narrower")))
     hypothesis = apply_edit(rng, premise, edit, words)
     return None if hypothesis is None else (premise, edit, hypothesis)
@@ -242,19 +269,40 @@ def _place(rng: random.Random, words: Lexicon) -> Example | None:
     return drawn and (f"place {drawn[0]} | {drawn[2]}", _direction(drawn[0], drawn[1][0]))
 
 
-def _judge(rng: random.Random, words: Lexicon) -> Example | None:
-    """A pair with a single edit, and whether one sentence entails the other.
-
-    "forward" asks whether the second follows from the first, "backward" the reverse, so that the
-    answer hangs on the prompt and an unknown prompt gets none.
-    """
-    drawn, task = _single_edit(rng, words), rng.choice(_JUDGEMENTS)
+def _judge(rng: random.Random, words: Lexicon, numeric: bool = False) -> Example | None:
+    """A pair with a single edit, and whether the second sentence follows from the first."""
+    drawn, prompt = _single_edit(rng, words, numeric), rng.choice(_JUDGEMENTS)
     if drawn is None:
         return None
     premise, edit, hypothesis = drawn
-    # A single edit that does not keep truth forwards keeps it backwards.
-    follows = agrees(premise.quantifier, premise.negated, edit) == (task == "forward")
-    return f"{task} {premise} | {hypothesis}", VERDICTS[0 if follows else 1]
+    follows = agrees(premise.quantifier, premise.negated, edit)
+    return f"{prompt} {premise} | {hypothesis}", LABEL_WORDS[0 if follows else 1]
+
+
+def _judge_numeric(rng: random.Random, words: Lexicon) -> Example | None:
+    """The same with all quantifiers, of which a third has a number."""
+    return _judge(rng, words, numeric=True)
+
+
+def _judge_two(rng: random.Random, words: Lexicon) -> Example | None:
+    """A judgement of a pair with two edits in different slots, about half of them true."""
+    premise = random_sentence(rng, words)
+    # The verdict comes first: three in four random pairs of edits would not follow.
+    pairs: list[list[Edit]] = [
+        [(one, change), (other, also)]
+        for one, other in [rng.sample(_JUDGED_SLOTS, 2)]
+        for change in ("wider", "narrower")
+        for also in ("wider", "narrower")
+    ]
+    agreeing = [all(agrees(premise.quantifier, premise.negated, e) for e in pair) for pair in pairs]
+    follows = rng.random() < 0.5
+    edits = rng.choice([p for p, agree in zip(pairs, agreeing, strict=True) if agree == follows])
+    hypothesis: Sentence | None = premise
+    for edit in edits:
+        hypothesis = hypothesis and apply_edit(rng, hypothesis, edit, words)
+    if hypothesis is None:
+        return None
+    return f"{_JUDGEMENTS[0]} {premise} | {hypothesis}", LABEL_WORDS[0 if follows else 1]
 
 
 _MAKERS: Final[dict[str, Callable[[random.Random, Lexicon], Example | None]]] = {
@@ -267,4 +315,6 @@ _MAKERS: Final[dict[str, Callable[[random.Random, Lexicon], Example | None]]] = 
     "place": _place,
     "rewrite": _rewrite,
     "judge": _judge,
+    "judge_numeric": _judge_numeric,
+    "judge_two": _judge_two,
 }

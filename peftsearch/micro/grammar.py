@@ -56,10 +56,15 @@ Relation = Literal["same", "wider", "narrower", "other"]
 Edit = tuple[str, str]
 Forest = dict[str, dict[str, tuple[str, ...]]]
 
-PROMPT: Final = "nli {premise} | {hypothesis}"
-"""Text-to-text form of one row; at most 20 words with the longest sentences."""
+PROMPT: Final = "forward {premise} so {hypothesis}"
+"""Text-to-text form of one row; at most 20 words with the longest sentences.
 
-LABEL_WORDS: Final = ("true", "false")
+"forward" is known from pretraining, where "|" stands between the sentences. "so" is new to the
+model: how far the prompt is from those of pretraining is what makes the task hard, and a new
+separator makes it hard in the encoder's attention instead of in the last decoder layer.
+"""
+
+LABEL_WORDS: Final = ("plus", "minus")
 """The answer for label 0 (entailment) and label 1 (not entailment), one token each."""
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")

@@ -8,7 +8,7 @@ point; what is not there yet is an empty table with the right columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +141,13 @@ def collect(run_dir: Path) -> RunData:
         lambda: exports(reader, summary),
         (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), no_lines),
     )
+    steps = _steps(reader)
+    single = reader.build(
+        "summary.json", lambda: facts(reader, config, files, {**measured, **race_file}), Facts()
+    )
     return RunData(
         path=run_dir,
-        facts=reader.build(
-            "summary.json", lambda: facts(reader, config, files, race_file), Facts()
-        ),
+        facts=_with_limit(single, steps),
         config=config,
         manifest=files["manifest"],
         sites=reader.build("sites.json", lambda: _sites(files), table((), SITE_COLUMNS)),
@@ -154,7 +156,7 @@ def collect(run_dir: Path) -> RunData:
             "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
         ),
         alphas=_alphas(reader, len(candidates)),
-        steps=_steps(reader),
+        steps=steps,
         measured=table(measured.get("samples", ()), MEASURED_COLUMNS),
         race=table(race_file.get("contestants", ()), RACE_COLUMNS),
         scores=score_table,
@@ -172,6 +174,14 @@ def collect(run_dir: Path) -> RunData:
         loading=loading,
         notes=tuple(reader.notes),
     )
+
+
+def _with_limit(single: Facts, steps: pd.DataFrame) -> Facts:
+    """Take the limit from the search's own log while no file states it yet."""
+    limits = steps["limit"].dropna()
+    if single.limit is not None or limits.empty:
+        return single
+    return replace(single, limit=int(limits.iloc[-1]))
 
 
 def _sites(files: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -33,7 +33,7 @@ class Facts:
         command: The command line that made the run.
         headline: First line of the summary.
         winner: Name of the contestant that won the race.
-        single_trainings: Cost of the whole run in trainings of one architecture.
+        single_trainings: Cost of searching and deciding in trainings of one architecture.
         single_seconds: Seconds of one such training.
         peft_base: Base model named by the PEFT export.
         peft_task: Task type named by the PEFT export.

@@ -128,7 +128,8 @@ def draw_price(table: pd.DataFrame) -> Figure:
     cost.plot(step, table["target"], ":", color=INK, label="target")
     cost.plot(step, table["limit"], "--", color=LIMIT, label="limit")
     cost.set_ylabel("parameters")
-    cost.set_ylim(bottom=0)
+    top = float(table[["expected_cost", "limit", "target"]].max().max())
+    cost.set_ylim(0, 1.3 * top if top > 0 else 1.0)  # room for the legend
     cost.yaxis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
     cost.legend(frameon=False, ncols=3)
     price.plot(step, table["price"], color="#0072B2")

@@ -73,7 +73,7 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         verdict=findings.verdict(data),
         tiles=_tiles(data),
         budget=findings.budget_line(data.facts),
-        command=shlex.join(data.facts.command),
+        command=_command(data.facts.command),
         run=shown_path(data.path),
         alerts=[_alert(code, text) for code, text in findings.alerts(data)],
         drawings=drawings,
@@ -84,7 +84,7 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         shares={key: tables.budget_by(data, key) for key in ("stack", "part", "method")},
         scores=_scores(data),
         race=_race(data),
-        cost=tables.cost(data),
+        cost=tables.cost(data).query("stage != 'report'"),  # this stage is still running
         exports=exports(data),
         apply_lines=apply_lines(data),
         relative=not Path(shown_path(data.path)).is_absolute(),
@@ -111,6 +111,12 @@ def _last_name(name: str) -> str:
     path = name.replace("\\", "/").rstrip("/")
     is_id = path.count("/") < 2 and not path.startswith((".", "/", "~"))
     return wording.plain(path if is_id else path.rsplit("/", 1)[-1], 60)
+
+
+def _command(words: tuple[str, ...]) -> str:
+    """Return the command as it is typed, also when it was started as a module."""
+    started = words and Path(words[0]).name in {"__main__.py", "peftsearch"}
+    return shlex.join(["peftsearch", *words[1:]] if started else words)
 
 
 def _alert(code: str, text: str) -> dict[str, Any]:

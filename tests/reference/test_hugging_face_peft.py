@@ -17,7 +17,10 @@ from peftsearch.injection import count, insert_architecture
 from peftsearch.methods.lora import SCALE
 from tests.models import FACTORIES, inputs
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
+]
 
 BACKBONES = ("t5", "t5_v1_1", "bert", "roberta")
 

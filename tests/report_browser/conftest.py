@@ -139,6 +139,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: ``PEFTSEARCH_SHOTS``, to look at them, else a temporary folder."""
-    wanted = os.environ.get("PEFTSEARCH_SHOTS")
+    """Where screenshots go: ``REPORT_SHOTS``, to look at them, else a temporary folder."""
+    wanted = os.environ.get("REPORT_SHOTS")
     return Path(wanted) if wanted else tmp_path_factory.mktemp("shots")

@@ -35,10 +35,15 @@ def project_files() -> tuple[Path, ...]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):  # an unpacked archive: no git, no ignored files
+    except (
+        OSError,
+        subprocess.CalledProcessError,
+    ):  # an unpacked archive: no git, no ignored files
         names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()]
         hidden = (".venv", "build/", "dist/", "runs/", ".mypy", ".ruff", ".pytest", ".hypothesis")
-        names = [name for name in names if not name.startswith(hidden) and "__pycache__" not in name]
+        names = [
+            name for name in names if not name.startswith(hidden) and "__pycache__" not in name
+        ]
     else:
         names = listed.stdout.splitlines()
     return tuple(ROOT / name for name in sorted(names) if (ROOT / name).is_file())

@@ -116,6 +116,4 @@ def test_an_empty_architecture_is_applied_saved_and_loaded(tmp_path: Path) -> No
     fresh = copy.deepcopy(FACTORIES["bert"]())
     peftsearch.save(model, tmp_path)
     loaded = peftsearch.load(tmp_path, fresh)
-    assert torch.equal(
-        testing.logits(loaded, inputs(model)), testing.logits(model, inputs(model))
-    )
+    assert torch.equal(testing.logits(loaded, inputs(model)), testing.logits(model, inputs(model)))

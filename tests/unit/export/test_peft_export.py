@@ -22,7 +22,10 @@ from peftsearch.injection import apply, count, insertions_of, state, unapply
 from peftsearch.testing import choices_for
 from tests.models import FACTORIES, inputs
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
+]
 
 
 def _choices(backbone: Any, method: str, every: int = 1) -> list[Choice]:
@@ -65,11 +68,13 @@ def test_round_trip(method: str, backbone: str, every: int, tmp_path: Path) -> N
     bundle = _bundle(wrapped, _choices(wrapped, method, every))
     assert exporter.problems(bundle.architecture) == []
     names = [(n, p.requires_grad) for n, p in wrapped.model.named_parameters()]
+    attributes = set(vars(wrapped.model))
     exporter.write(bundle, tmp_path)
     check = verify(bundle, "peft", tmp_path)
     assert check["verified"], check
     assert check["num_params"] == bundle.architecture.num_params
     assert [(n, p.requires_grad) for n, p in wrapped.model.named_parameters()] == names
+    assert set(vars(wrapped.model)) == attributes
     batch = bundle.check_inputs
     assert torch.equal(logits_of(wrapped.model, batch), logits_of(plain, batch))
     # As a user would: a backbone of one's own, nothing of this package.

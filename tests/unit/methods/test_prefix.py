@@ -106,13 +106,10 @@ def test_generating_with_a_cache_equals_without(t5: Any, subset: str, beams: int
     cached = t5.generate(**batch, **settings, use_cache=True)
     uncached = t5.generate(**batch, **settings, use_cache=False)
     assert torch.equal(cached, uncached)
-    # Token by token against one pass over what was generated.
-    logits = testing.logits(t5, {**batch, "decoder_input_ids": cached}) if beams == 1 else None
-    if logits is not None:
-        ids = logits[:, :-1].argmax(-1)
-        generated = cached[:, 1:]
-        free = generated != t5.config.eos_token_id
-        assert bool((ids == generated)[free].float().mean() > 0.9)
+    if beams == 1:  # token by token equals one pass over what was generated
+        logits = testing.logits(t5, {**batch, "decoder_input_ids": cached})[:, :-1]
+        logits[..., t5.config.eos_token_id] = -torch.inf  # as min_new_tokens does
+        assert torch.equal(logits.argmax(-1), cached[:, 1:])
 
 
 def test_the_first_layer_keeps_its_position_bias_to_itself(t5: Any) -> None:
@@ -130,7 +127,9 @@ def test_the_first_layer_keeps_its_position_bias_to_itself(t5: Any) -> None:
 
 
 @torch.no_grad()
-def _by_hand(core: Any, x: Tensor, memory: Tensor, bias: Tensor, layer: Any, scale: float) -> Tensor:
+def _by_hand(
+    core: Any, x: Tensor, memory: Tensor, bias: Tensor, layer: Any, scale: float
+) -> Tensor:
     """Attention with keys and values of the prefix put in front, in plain torch."""
     rows, heads = x.shape[0], layer.num_heads
     names = ("q", "k", "v") if hasattr(core, "q") else ("query", "key", "value")
@@ -216,6 +215,7 @@ def _watch(model: Any, core: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Ten
     return seen[-1]
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_gradient_checkpointing_gives_the_same_gradients(t5: Any, subset: str) -> None:
     insertions = prefixed(t5, SUBSETS[subset])
@@ -306,5 +306,5 @@ def test_the_start_looks_like_the_layer_s_own_keys() -> None:
     hook = core.k.register_forward_hook(lambda m, a, out: seen.append(out))
     testing.logits(model, inputs(model))
     hook.remove()
-    ratio = float(layer.key.std() / seen[0].std())
+    ratio = float(layer.key.detach().std() / seen[0].std())
     assert 0.5 < ratio < 2.0

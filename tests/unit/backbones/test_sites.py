@@ -1,0 +1,122 @@
+"""Which sites each family has, in which order, and what counts as backbone and as head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2Model
+
+from peftsearch.backbones.base import hosts_of, module_paths, wrap
+from peftsearch.errors import ConfigError
+from peftsearch.site import PARTS
+from tests.models import FACTORIES, inputs
+
+
+def test_sites_of_a_t5() -> None:
+    backbone = wrap("test", FACTORIES["byt5"]())
+    ids = [site.id for site in backbone.sites]
+    encoder = [f"encoder.{i:02d}.{p}" for i in range(3) for p in ("attention", *PARTS[2:])]
+    assert ids == [*encoder, *(f"decoder.00.{part}" for part in PARTS)]
+    by_id = {site.id: site.modules for site in backbone.sites}
+    assert by_id["decoder.00.feed_forward"] == ("up", "gate", "down")
+    assert by_id["decoder.00.norm"] == ("attention", "cross_attention", "feed_forward")
+    assert by_id["encoder.02.norm"] == ("attention", "feed_forward")
+    plain = {site.id: site.modules for site in wrap("test", FACTORIES["t5"]()).sites}
+    assert plain["encoder.00.feed_forward"] == ("up", "down")
+
+
+def test_a_gated_feed_forward_names_its_maps_by_what_they_do() -> None:
+    """The gate is the map under the activation."""
+    model = FACTORIES["t5_v1_1"]()
+    host = next(h for h in hosts_of(model) if h.site.id == "encoder.00.feed_forward")
+    dense: Any = model.encoder.block[0].layer[-1].DenseReluDense
+    x = torch.randn(2, 3, 32)
+    m = host.modules
+    wanted = m["down"](dense.act(m["gate"](x)) * m["up"](x))
+    torch.testing.assert_close(dense(x), wanted)
+
+
+@pytest.mark.parametrize("family", FACTORIES)
+def test_sites_stand_in_the_order_of_the_forward_pass(family: str) -> None:
+    model = FACTORIES[family]()
+    hosts = [h for h in hosts_of(model) if h.site.part != "norm"]
+    seen: list[str] = []
+    for host in hosts:
+        last = host.modules["o" if "o" in host.modules else "down"]
+        last.register_forward_hook(lambda m, a, o, name=host.site.id: seen.append(name))
+    model(**inputs(model))
+    assert seen == [host.site.id for host in hosts]
+
+
+@pytest.mark.parametrize("family", FACTORIES)
+def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str) -> None:
+    model = FACTORIES[family]()
+    held = [id(m) for h in hosts_of(model) for m in h.modules.values()]
+    assert len(held) == len(set(held))
+    outside = ("embeddings", "final_layer_norm", "lm_head", "classifier", "pooler")
+    for name, module in model.named_modules():
+        is_norm = "norm" in type(module).__name__.lower()
+        if isinstance(module, torch.nn.Linear) or is_norm:
+            inside = not any(part in name for part in outside)
+            assert (id(module) in held) == inside, name
+
+
+@pytest.mark.parametrize("family", FACTORIES)
+def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> None:
+    model = FACTORIES[family]()
+    total = sum({id(p): p.numel() for p in model.parameters()}.values())
+    backbone = wrap("test", model)
+    head = {"bert": 32 * 3 + 3, "roberta": 32 * 32 + 32 + 32 * 3 + 3}.get(family, 0)
+    assert backbone.num_head_parameters == head
+    assert backbone.num_parameters == total - head
+    trained = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert sum(dict(model.named_parameters())[n].numel() for n in trained) == head
+    assert all(name.startswith("classifier") for name in trained)
+
+
+def test_the_head_is_drawn_from_its_seed_alone() -> None:
+    heads = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(len(heads))
+        backbone = wrap("test", FACTORIES["roberta"]())
+        before = backbone.model.roberta.embeddings.word_embeddings.weight.clone()
+        backbone.reset_head(seed)
+        heads.append({n: p.clone() for n, p in backbone.model.classifier.named_parameters()})
+        now = backbone.model.roberta.embeddings.word_embeddings.weight
+        assert torch.equal(now, before)
+    assert all(torch.equal(heads[0][n], heads[1][n]) for n in heads[0])
+    assert not torch.equal(heads[0]["dense.weight"], heads[2]["dense.weight"])
+    assert not heads[0]["out_proj.bias"].any()
+
+
+def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
+    for family in ("t5", "bert"):
+        model = FACTORIES[family]()
+        for host in hosts_of(model):
+            if host.key_norm is None:
+                continue
+            inside: list[Any] = []
+            hooks = [
+                host.key_norm.register_forward_hook(lambda m, a, o, s=inside: s.append(o)),
+                host.modules["k"].register_forward_pre_hook(lambda m, a, s=inside: s.append(a[0])),
+            ]
+            model(**inputs(model))
+            for hook in hooks:
+                hook.remove()
+            assert torch.equal(inside[0], inside[1]), host.site.id
+
+
+def test_paths_of_modules() -> None:
+    model = FACTORIES["bert"]()
+    host = hosts_of(model)[0]
+    path = module_paths(model, [host.modules["q"]])
+    assert path == ["bert.encoder.layer.0.attention.self.query"]
+
+
+def test_other_families_are_refused_with_what_there_is() -> None:
+    model = GPT2Model(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=10))
+    with pytest.raises(ConfigError, match='type "gpt2"') as error:
+        hosts_of(model)
+    assert "peftsearch list models" in error.value.hint

@@ -1,0 +1,96 @@
+"""The registries, read without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from peftsearch import catalogue
+from peftsearch.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = "none layernorm lora ia3 bitfit adapter parallel_adapter prefix".split()
+SPACES = "default lora_only unipelt s3pet_m bipeft_s1 peft_lossless tiny".split()
+
+
+def test_methods_are_read_without_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from peftsearch.catalogue import method_facts\n"
+        "print(*method_facts())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) >= set(METHODS)
+
+
+def test_methods_come_in_the_order_of_composition() -> None:
+    cards = list(catalogue.method_facts().values())
+    orders = [card.order for card in cards]
+    assert orders == sorted(orders)
+    assert len(set(orders)) == len(orders), "two methods with the same place"
+    assert cards[0].name == "none"
+    assert catalogue.method_order("lora") < catalogue.method_order("adapter")
+    assert catalogue.method_order("nonsense") > max(orders)
+
+
+def test_every_method_declares_its_facts() -> None:
+    for card in catalogue.method_facts().values():
+        assert card.title
+        assert card.reference
+        assert card.source == f"peftsearch.methods.{card.name}"
+        assert card.name == "none" or card.learning_rate > 0
+
+
+@pytest.mark.parametrize(
+    ("literal", "wrong"),
+    [("{'name': 'x'}", "identity_at_start, learning_rate"), ("{'nonsense': 1}", "nonsense")],
+)
+def test_incomplete_facts_are_refused(tmp_path: Path, literal: str, wrong: str) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(f"METHOD = {literal}\n")
+    with pytest.raises(ConfigError, match=rf"^x\.py: METHOD has missing or unknown keys: .*{wrong}"):
+        catalogue._read_card(path)
+
+
+def test_a_file_without_a_method(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("OTHER = 1\nMETHOD: dict = {}\n")
+    assert catalogue._read_card(tmp_path / "base.py") is None
+
+
+def test_spaces() -> None:
+    assert set(catalogue.spaces()) >= set(SPACES)
+    assert catalogue.space_path("tiny").name == "tiny.yaml"
+
+
+def test_a_space_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\n")
+    assert catalogue.space_path(str(path)) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        (
+            "lora_onyl",
+            'space "lora_onyl" is not known.',
+            'Did you mean "lora_only"? peftsearch list spaces',
+        ),
+        ("no.yaml", 'space "no.yaml" does not exist.', "peftsearch list spaces"),
+    ],
+)
+def test_unknown_spaces(name: str, message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        catalogue.space_path(name)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_models_and_exporters_have_a_line_each() -> None:
+    assert {"micro-t5", "t5", "bert", "roberta"} <= set(catalogue.models())
+    assert {"native", "peft"} <= set(catalogue.exporters())
+    assert all([*catalogue.models().values(), *catalogue.exporters().values()])

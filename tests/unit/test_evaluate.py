@@ -1,0 +1,59 @@
+"""Predictions come back in the order of the rows, whatever the batches."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from peftsearch import evaluate, tasks
+from peftsearch.formats import Feature
+
+
+class Echo:
+    """A format whose prediction is the first token of the row."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def collate(self, features: list[Feature]) -> dict[str, Any]:
+        return {"first": torch.tensor([f.inputs["input_ids"][0] for f in features])}
+
+    def predict(self, model: Any, batch: dict[str, Any]) -> list[float]:
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        self.sizes.append(len(batch["first"]))
+        return [float(x) for x in batch["first"]]
+
+    def references(self, rows: list[Any]) -> list[float]:
+        return [float(row["label"]) for row in rows]
+
+
+@pytest.fixture
+def session() -> Any:
+    accelerator = SimpleNamespace(autocast=nullcontext)
+    return SimpleNamespace(accelerator=accelerator, to_device=lambda batch: batch)
+
+
+def test_order(session: Any) -> None:
+    torch.manual_seed(0)
+    lengths = torch.randint(1, 9, (150,)).tolist()
+    features = [Feature({"input_ids": [i] * length}, 0) for i, length in enumerate(lengths)]
+    echo: Any = Echo()
+    model = torch.nn.Linear(1, 1).train()
+    found = evaluate.predictions(session, model, echo, features)
+    assert found == [float(i) for i in range(150)]
+    assert echo.sizes == [64, 64, 22]
+
+
+def test_every_metric_of_the_task(session: Any) -> None:
+    rows: Any = [{"label": label} for label in (0, 1, 1, 0)]
+    features = [Feature({"input_ids": [first]}, 0) for first in (0, 1, 0, 0)]
+    echo: Any = Echo()
+    found = evaluate.score(session, torch.nn.Linear(1, 1), tasks.get("mrpc"), echo, rows, features)
+    assert set(found) == set(tasks.get("mrpc").metrics)
+    assert found["accuracy"] == 0.75
+    assert found["f1"] == pytest.approx(2 / 3)

@@ -1,0 +1,111 @@
+"""Putting architectures on models: order, counts, refusals, states."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+import peftsearch
+from peftsearch import testing
+from peftsearch.architecture import Choice
+from peftsearch.backbones.base import wrap
+from peftsearch.errors import ConfigError
+from peftsearch.injection import (
+    insert_architecture,
+    insert_choice,
+    insertions_of,
+    load_state,
+    remove_all,
+    state,
+)
+from tests.models import FACTORIES, inputs
+
+MEETING = ("lora", "ia3", "bitfit", "adapter", "parallel_adapter")
+
+
+def _at(backbone: Any, site: str, methods: tuple[str, ...]) -> list[Choice]:
+    every = [c for name in methods for c in testing.choices_for(backbone, name, 2)]
+    return [choice for choice in every if choice.site == site]
+
+
+@pytest.mark.parametrize("family", ["t5", "bert"])
+def test_the_order_of_insertion_does_not_matter(family: str) -> None:
+    """Five methods meet on one linear map; the methods declare which acts first."""
+    backbone = wrap("test", FACTORIES[family]())
+    batch = inputs(backbone.model)
+    host = testing.host_of(backbone, "encoder.00.feed_forward")
+    choices = _at(backbone, "encoder.00.feed_forward", MEETING)
+    insertions = [insert_choice(host, choice) for choice in choices]
+    testing.draw(insertions)
+    wanted = testing.logits(backbone.model, batch)
+    values = state(insertions)
+    remove_all(insertions)
+    for order in itertools.islice(itertools.permutations(choices), 0, 120, 17):
+        insertions = [insert_choice(host, choice) for choice in order]
+        load_state(insertions, values)
+        assert torch.equal(testing.logits(backbone.model, batch), wanted)
+        remove_all(insertions[::2])
+        remove_all(insertions[1::2])
+
+
+def test_what_does_not_fit_is_refused_with_every_reason() -> None:
+    model = FACTORIES["t5"]()
+    backbone = wrap("test", model)
+    good = testing.choices_for(backbone, "lora")[0]
+    wrong = [
+        replace(good, site="encoder.07.attention"),
+        replace(good, method="lorra"),
+        replace(good, modules=("q", "w")),
+    ]
+    with pytest.raises(ConfigError, match="3 problems") as error:
+        peftsearch.apply(model, testing.architecture_of(backbone, [good, *wrong]))
+    for part in ("encoder.07.attention", '"lorra" is not known', 'no module "w"', "lora"):
+        assert part in error.value.message
+    assert insertions_of(model) == []
+
+
+def test_a_wrong_count_leaves_nothing_behind() -> None:
+    backbone = wrap("test", FACTORIES["t5"]())
+    names = [name for name, _ in backbone.model.named_parameters()]
+    first, second = testing.choices_for(backbone, "lora")[:2]
+    lying = replace(second, num_params=second.num_params - 1)
+    with pytest.raises(ConfigError, match="another shape"):
+        insert_architecture(backbone.hosts, testing.architecture_of(backbone, [first, lying]))
+    assert [name for name, _ in backbone.model.named_parameters()] == names
+
+
+def test_applying_twice_is_refused() -> None:
+    model = FACTORIES["bert"]()
+    backbone = wrap("test", model)
+    empty = testing.architecture_of(backbone, [Choice("encoder.00.attention")])
+    peftsearch.apply(model, empty)
+    with pytest.raises(ConfigError, match="applied already"):
+        peftsearch.apply(model, empty)
+    peftsearch.unapply(model)
+    peftsearch.apply(model, empty)
+
+
+def test_one_method_twice_at_a_site_needs_other_modules() -> None:
+    backbone = wrap("test", FACTORIES["t5"]())
+    host = testing.host_of(backbone, "encoder.00.attention")
+    insert_choice(host, Choice("encoder.00.attention", "lora", 2, ("q",)))
+    insert_choice(host, Choice("encoder.00.attention", "lora", 3, ("v",)))
+    with pytest.raises(ValueError, match="on this module already"):
+        insert_choice(host, Choice("encoder.00.attention", "lora", 3, ("q",)))
+
+
+def test_states_must_agree_in_names_and_shapes() -> None:
+    backbone = wrap("test", FACTORIES["t5"]())
+    choices = testing.choices_for(backbone, "lora", 2)
+    insertions = insert_architecture(backbone.hosts, testing.architecture_of(backbone, choices))
+    values = state(insertions)
+    name = "encoder.00.attention/lora/q/A"
+    assert values[name].shape == (2, 32)
+    with pytest.raises(ConfigError, match=r"do not belong .* encoder.00.attention/lora/q/A"):
+        load_state(insertions, {k: v for k, v in values.items() if k != name})
+    with pytest.raises(ConfigError, match=r"has shape \(3, 32\)"):
+        load_state(insertions, {**values, name: torch.zeros(3, 32)})
