@@ -30,4 +30,5 @@ class Batches:
         if epoch != self._epoch:
             self._order = np.random.default_rng(derive(self.seed, epoch)).permutation(self.rows)
             self._epoch = epoch
-        return self._order[place * self.size : (place + 1) * self.size].tolist()
+        rows: list[int] = self._order[place * self.size : (place + 1) * self.size].tolist()
+        return rows

@@ -60,7 +60,8 @@ def parse(text: str) -> Decimal | int:
     if unit:
         return _count(text, number * _SUFFIX[unit])
     if number == 1:
-        raise ConfigError(f'budget "{text}" is ambiguous: 1 parameter or 100%?', "Write 1% or 1000.")
+        message = f'budget "{text}" is ambiguous: 1 parameter or 100%?'
+        raise ConfigError(message, "Write 1% or 1000.")
     return _share(text, number) if number < 1 else _count(text, number)
 
 

@@ -31,8 +31,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`save` wrote."""
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
         meta = json.loads((file.metadata() or {}).get(_KEY, "{}"))
     return tensors, meta
 

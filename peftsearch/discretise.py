@@ -7,6 +7,7 @@ value. Solved to optimality by HiGHS. Pure, torch-free, deterministic.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ def solve(
     limit: int,
     exclude: Sequence[Sequence[int]] = (),
     least_difference: int = 1,
+    least_cost: int = 0,
 ) -> list[int]:
     """Choose one candidate per gate.
 
@@ -35,6 +37,7 @@ def solve(
         limit: Largest total cost, kept exactly.
         exclude: Solutions to stay away from.
         least_difference: In how many gates at least to differ from each excluded one.
+        least_cost: Smallest total cost.
 
     Returns:
         The index of the chosen candidate of each gate. Equal inputs give equal outputs, and
@@ -57,10 +60,10 @@ def solve(
         constraints.append(LinearConstraint(row[None, :], -np.inf, most))
     allowed = float(limit)
     while True:
-        chosen = _milp(worth + _ties(space, worth), costs, allowed, constraints)
+        chosen = _milp(worth + _ties(space, worth), costs, least_cost, allowed, constraints)
         if chosen is None:
             raise BudgetError(f"No architecture of the space {space.name} fits {limit:,}.")
-        picked = [int(chosen[a:b].argmax()) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        picked = [int(chosen[a:b].argmax()) for a, b in itertools.pairwise(starts)]
         excess = cost_of(space, picked) - limit
         if excess <= 0:
             return picked
@@ -76,10 +79,14 @@ def cost_of(space: SearchSpace, candidates: Sequence[int]) -> int:
 
 
 def _milp(
-    worth: np.ndarray, costs: np.ndarray, allowed: float, constraints: list[LinearConstraint]
+    worth: np.ndarray,
+    costs: np.ndarray,
+    least: float,
+    allowed: float,
+    constraints: list[LinearConstraint],
 ) -> np.ndarray | None:
     scale = max(allowed, 1.0)
-    knapsack = LinearConstraint(costs[None, :] / scale, -np.inf, allowed / scale)
+    knapsack = LinearConstraint(costs[None, :] / scale, least / scale, allowed / scale)
     result = milp(
         -worth,
         constraints=[*constraints, knapsack],

@@ -184,7 +184,8 @@ def apply(model: Any, architecture: Architecture) -> Any:
         ConfigError: The model has none of the sites, or has layers inserted already.
     """
     if hasattr(model, "peftsearch_architecture"):
-        raise ConfigError("This model has an architecture applied already.", "peftsearch.unapply(model)")
+        message = "This model has an architecture applied already."
+        raise ConfigError(message, "peftsearch.unapply(model)")
     hosts = hosts_of(model)
     freeze(model)
     insertions = insert_architecture(hosts, architecture)

@@ -18,7 +18,8 @@ from peftsearch.formats import Format
 from peftsearch.search.measure import Sample
 from peftsearch.seeds import derive
 from peftsearch.session import Session
-from peftsearch.tasks.base import Row, Task
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
 from peftsearch.training import Job, train
 
 

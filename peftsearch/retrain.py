@@ -44,6 +44,12 @@ def retrain(
     scores nothing any more) for a fixed number of steps, so no split picks a checkpoint.
 
     Args:
+        session: The run: settings, events, interruptions.
+        backbone: The frozen model; nothing is inserted before or after.
+        task: What is learned.
+        task_format: How the task meets the model.
+        splits: Its rows.
+        architecture: What is inserted.
         name: Shown in progress.
         stage: ``retrain`` or ``baselines``.
         folder: Where ``seed-<k>`` folders go.

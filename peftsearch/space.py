@@ -355,7 +355,8 @@ def _attach(
         matched = True
         entries = found.setdefault(site, [])
         for size in spec.sizes:
-            candidate = Candidate(spec.method, size, modules, cost(site, spec.method, modules, size))
+            num_params = cost(site, spec.method, modules, size)
+            candidate = Candidate(spec.method, size, modules, num_params)
             if candidate not in entries:
                 entries.append(candidate)
     return matched
@@ -393,5 +394,6 @@ def _no_modules(
     if not held:
         message = f"sites[{index}]: {spec.method} cannot attach to part {sites[0].part}."
         return ConfigError(message, f"It attaches to: {', '.join(parts)}.")
-    message = f"sites[{index}]: {spec.method} names modules {list(spec.modules)} that are not there."
+    named = list(spec.modules)
+    message = f"sites[{index}]: {spec.method} names modules {named} that are not there."
     return ConfigError(message, did_you_mean(spec.modules[0], held))

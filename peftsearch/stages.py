@@ -15,7 +15,7 @@ from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
 from peftsearch.discretise import solve
-from peftsearch.errors import ConfigError, ExportError
+from peftsearch.errors import BudgetError, ConfigError, ExportError
 from peftsearch.export.base import Bundle, exporter, logits_of, verify
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import Contestant, best_measured, run_race
@@ -28,6 +28,8 @@ from peftsearch.space import SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.workspace import Workspace
 
+#: Share of the budget that a proposal of the gates uses at least.
+_LEAST_USE = 0.9
 #: Share of the gates in which two knapsack proposals must differ.
 _DIVERSITY = 0.1
 
@@ -148,7 +150,7 @@ def _proposals(work: Workspace, supernet: Supernet) -> tuple[list[list[int]], li
     apart = max(1, round(_DIVERSITY * len(space.gates)))
     proposed: list[list[int]] = []
     for _ in range(from_gates):
-        proposed.append(solve(space, values, limit, proposed, apart))
+        proposed.append(_knapsack(space, values, limit, proposed, apart))
     seed = derive(config.seed, "measure")
     drawn = draw(supernet, limit, config.search.measured, seed)
     listed = list(dict.fromkeys([*map(tuple, proposed), *drawn]))
@@ -173,6 +175,25 @@ def _proposals(work: Workspace, supernet: Supernet) -> tuple[list[list[int]], li
     best = best_measured(samples, config.race.contestants)
     others = [list(s.candidates) for s in best if list(s.candidates) not in proposed]
     return proposed, others[: max(0, config.race.contestants - from_gates)]
+
+
+def _knapsack(
+    space: SearchSpace,
+    values: list[list[float]],
+    limit: int,
+    exclude: list[list[int]],
+    apart: int,
+) -> list[int]:
+    """Return the most probable architecture that uses the budget.
+
+    Where the price binds, the gates spend the budget *in expectation*; their single most
+    probable architecture may still be nearly empty. So the knapsack is held to the shell in
+    which typical samples lie.
+    """
+    try:
+        return solve(space, values, limit, exclude, apart, least_cost=int(_LEAST_USE * limit))
+    except BudgetError:  # the whole space costs less than that
+        return solve(space, values, limit, exclude, apart)
 
 
 def _chance(work: Workspace, rows: list[dict[str, Any]]) -> float:
@@ -212,7 +233,7 @@ def found_architecture(work: Workspace) -> Architecture:
 
 
 def run_baselines(work: Workspace) -> int:
-    """Retrain every baseline at the same budget; one equal to the found one is not trained twice."""
+    """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
     space = SearchSpace.from_json(run.read_json("space.json"))

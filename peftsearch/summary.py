@@ -170,7 +170,8 @@ class _Facts:
             return None
         return "budget_not_binding", (
             f"The largest architecture of the space has {largest:,} parameters and fits the "
-            f"budget of {self.architecture.limit:,}: nothing had to be traded. Try a smaller budget."
+            f"budget of {self.architecture.limit:,}: nothing had to be traded. "
+            "Try a smaller budget."
         )
 
     def _one_seed(self) -> tuple[str, str] | None:

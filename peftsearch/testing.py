@@ -189,7 +189,7 @@ def copy_slices(large: Insertion, small: Insertion) -> None:
     for anchor, layer in small.layers.items():
         source = dict(large.layers[anchor].named_parameters())
         for name, parameter in layer.named_parameters():
-            value = source[name]
+            value: Tensor = source[name]
             if name in layer.size_dims:
                 dim = layer.size_dims[name]
                 value = value.narrow(dim, 0, parameter.shape[dim])
@@ -219,7 +219,8 @@ def check_gradients(method: str, model: Any, batch: Batch) -> None:
     own = {id(p) for i in insertions for _, p in i.tensors()}
     for name, parameter in model.named_parameters():
         if id(parameter) in own:
-            assert parameter.grad is not None and parameter.grad.any(), f"no gradient: {name}"
+            assert parameter.grad is not None, f"no gradient: {name}"
+            assert parameter.grad.any(), f"a gradient of zero: {name}"
             assert is_inserted(name)
             assert parameter.dtype == torch.float32
         elif parameter.requires_grad:  # the head
@@ -313,7 +314,8 @@ def check_half_precision(method: str, model: Any, batch: Batch) -> None:
     assert not torch.equal(output, before)
     for name, parameter in (t for i in insertions for t in i.tensors()):
         assert parameter.dtype == torch.float32
-        assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
 
 
 def check_copy(method: str, model: Any, batch: Batch) -> None:

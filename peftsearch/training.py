@@ -235,4 +235,4 @@ def micro_batches(rows: Sequence[Feature], parts: int) -> list[Sequence[Feature]
     """Cut a batch into ``parts`` of nearly equal size; never an empty one."""
     parts = min(parts, len(rows))
     bounds = [round(i * len(rows) / parts) for i in range(parts + 1)]
-    return [rows[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [rows[a:b] for a, b in itertools.pairwise(bounds)]

@@ -1,10 +1,28 @@
 """Pretrain the built-in micro T5 and write it where the package looks for it.
 
 Builds a word-level tokenizer and a ``T5ForConditionalGeneration`` from nothing, trains it on the
-generated text of ``peftsearch.micro.corpus`` (stage A, then stage B) and saves both in the plain
-Hugging Face layout. Same seed and versions, one thread: same weights.
+generated text of ``peftsearch.micro.corpus`` (stages A to D) and saves both in the plain Hugging
+Face layout, 1.2 MB. One thread, every seed fixed: the same versions on the same kind of processor
+give the same weights.
 
     python scripts/pretrain_micro_t5.py --out peftsearch/micro/t5 --seed 0
+
+Takes 13,500 steps of 40 to 80 ms on one core, so 10 to 18 minutes. The judgements of pretraining
+("forward P | H") end at 99 % or more for single edits. On the test split of micro-nli expect, by
+the likelihood of the two label words, batches of 32, AdamW, linear decay, 300 steps, three seeds:
+
+    zero-shot                                 57.6
+    full fine-tuning          100 %   7e-4    90.3 +- 0.3
+    LoRA rank 2 on q, v       1.24 %  1e-2    87.7 +- 0.7
+    IA3                       0.75 %  3e-2    87.0 +- 1.1
+    LayerNorm scales          0.31 %  3e-2    86.2 +- 1.9
+    added biases              1.02 %  3e-2    86.0 +- 1.1
+    LoRA rank 1, feed-forward 1.10 %  1e-2    83.1 +- 0.8
+    adapter, bottleneck 4     1.00 %  1e-2    80.7 +- 1.1
+    prefix, length 2          0.62 %  1e-2    59.0 +- 3.1
+
+The columns are the share of the parameters, the peak learning rate, and accuracy in per cent with
+the standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -91,8 +109,9 @@ def build_model(vocab_size: int, seed: int) -> T5ForConditionalGeneration:
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pad: int) -> torch.Tensor:
     """Return token ids of shape (number of texts, longest), padded with ``pad``, int64."""
-    rows = [tokenizer.convert_tokens_to_ids([*text.split(), EOS]) for text in texts]
-    width = max(map(len, rows))
+    vocabulary_ids: dict[str, int] = tokenizer.get_vocab()
+    rows = [[vocabulary_ids[token] for token in (*text.split(), EOS)] for text in texts]
+    width = max(len(row) for row in rows)
     return torch.tensor([row + [pad] * (width - len(row)) for row in rows])
 
 
@@ -110,7 +129,10 @@ def batches(
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(pool), generator=generator)
-        cut = [*order[is_long[order]].split(BATCH_SIZE), *order[~is_long[order]].split(BATCH_SIZE)]
+        cut = [
+            *torch.split(order[is_long[order]], BATCH_SIZE),
+            *torch.split(order[~is_long[order]], BATCH_SIZE),
+        ]
         for index in torch.randperm(len(cut), generator=generator).tolist():
             source, target = sources[cut[index]], targets[cut[index]]
             # Cut the columns that are padding everywhere in this batch: they only cost time.
@@ -153,7 +175,7 @@ def train_stage(
 
 def save(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Write model and tokenizer so that every transformers since 4.40 loads them, offline."""
-    model.eval()
+    model.train(False)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     # transformers 5 writes names of classes and keys that 4 does not know; both read these.

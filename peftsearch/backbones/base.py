@@ -44,7 +44,8 @@ def hosts_of(model: nn.Module) -> list[SiteHost]:
     known = families()
     if config.model_type not in known:
         message = f'Models of type "{config.model_type}" are not supported.'
-        raise ConfigError(message, f"{did_you_mean(config.model_type, known)} peftsearch list models")
+        hint = f"{did_you_mean(config.model_type, known)} peftsearch list models"
+        raise ConfigError(message, hint)
     module = import_module(f"peftsearch.backbones.{known[config.model_type]}")
     return cast(Hosts, module.hosts)(model)
 

@@ -62,10 +62,10 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
         num_labels: Labels of a classification; 1 for a regression.
     """
     if config.is_encoder_decoder:
-        return AutoModelForSeq2SeqLM  # type: ignore[no-any-return]
+        return AutoModelForSeq2SeqLM
     config.num_labels = num_labels
     config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
-    return AutoModelForSequenceClassification  # type: ignore[no-any-return]
+    return AutoModelForSequenceClassification
 
 
 def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
@@ -93,14 +93,14 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
 def _quiet() -> Iterator[None]:
     """Silence transformers' bar and its report that the head is new: the run draws the head."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def sketch_backbone(name: str, num_labels: int) -> Backbone:

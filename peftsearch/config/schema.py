@@ -53,7 +53,7 @@ class SearchConfig:
     steps: int = _range(300, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
-    arch_lr: float = _range(0.05, 0, above=True)
+    arch_lr: float = _range(0.1, 0, above=True)
     temperature_start: float = _range(5.0, 0, above=True)
     temperature_end: float = _range(0.5, 0, above=True)
     exploration_end: float = _range(0.05, 0, 1)

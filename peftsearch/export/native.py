@@ -88,7 +88,7 @@ def save(model: Any, folder: str | Path) -> None:
     if not hasattr(model, "peftsearch_architecture"):  # one that chose nothing counts too
         raise ConfigError("Nothing is applied to this model.", "peftsearch.apply(model, ...)")
     head = {name: p.detach().cpu() for name, p in head_parameters(model)}
-    tensors = (state(insertions_of(model)), head, {})
+    tensors: tuple[dict[str, Tensor], ...] = (state(insertions_of(model)), head, {})
     num_labels = getattr(model.config, "num_labels", 2)
     _write(Path(folder), model.peftsearch_architecture, tensors, num_labels)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

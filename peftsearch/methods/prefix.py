@@ -128,7 +128,8 @@ def _prefix_attention(
 
 def _attention_of(module: nn.Module) -> Callable[..., tuple[Tensor, Tensor | None]]:
     """Return the attention function that the model would have used."""
-    name = module.config.peftsearch_config._attn_implementation  # type: ignore[union-attr]
+    host: Any = module
+    name = host.config.peftsearch_config._attn_implementation
     if name == "flex_attention":
         raise ValueError("prefix tuning does not work with flex_attention; use sdpa or eager")
     eager = sys.modules[type(module).__module__].eager_attention_forward

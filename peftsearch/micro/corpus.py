@@ -39,7 +39,7 @@ __all__ = ["NUM_SENTINELS", "STAGES", "UNSEEN", "Example", "examples", "sentinel
 Example = tuple[str, str]
 """Source and target text, words separated by blanks, without end marks."""
 
-UNSEEN: Final = ("nli", "so", "hence")
+UNSEEN: Final = ("so", "hence", "thus")
 """Words that no pretraining text uses: material for prompts of which the model knows nothing."""
 
 NUM_SENTINELS: Final = 4

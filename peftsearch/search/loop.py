@@ -223,8 +223,8 @@ class Search:
         """Write the whole state of the search."""
         tensors: dict[str, Tensor] = dict(self.named)
         tensors["alphas"] = self.supernet.gates.alphas
-        tensors.update(checkpoint.optimiser_state(self.weights, self.named))  # type: ignore[arg-type]
-        tensors.update(checkpoint.optimiser_state(self.arch, self._arch_named()))  # type: ignore[arg-type]
+        tensors.update(checkpoint.optimiser_state(self.weights, self.named))
+        tensors.update(checkpoint.optimiser_state(self.arch, self._arch_named()))
         meta = {"step": self.step, "seconds": self.seconds}
         checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
 

@@ -19,7 +19,8 @@ from peftsearch.seeds import derive
 from peftsearch.session import Session
 from peftsearch.supernet.gates import one_hot, sample
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.tasks.base import Row, Task
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
 
 _BATCH = 64
 #: Share of uniform sampling among the measured architectures: the gates may be wrong.

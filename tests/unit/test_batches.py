@@ -11,7 +11,7 @@ from peftsearch.batches import Batches
 
 def test_each_epoch_is_a_permutation() -> None:
     batches = Batches(rows=12, size=4, seed=3)
-    epochs = [sum((batches.indices(3 * e + i) for i in range(3)), []) for e in range(4)]
+    epochs = [[row for i in range(3) for row in batches.indices(3 * e + i)] for e in range(4)]
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 4
 
@@ -20,7 +20,8 @@ def test_each_epoch_is_a_permutation() -> None:
 def test_within_an_epoch_nothing_comes_twice(rows: int, size: int, seed: int, epoch: int) -> None:
     batches = Batches(rows, size, seed)
     per_epoch = rows // batches.size
-    seen = sum((batches.indices(epoch * per_epoch + i) for i in range(per_epoch)), [])
+    steps = range(epoch * per_epoch, (epoch + 1) * per_epoch)
+    seen = [row for step in steps for row in batches.indices(step)]
     assert len(set(seen)) == len(seen) == per_epoch * min(size, rows)
     assert set(seen) <= set(range(rows))
 

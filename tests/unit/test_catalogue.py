@@ -53,7 +53,9 @@ def test_every_method_declares_its_facts() -> None:
 def test_incomplete_facts_are_refused(tmp_path: Path, literal: str, wrong: str) -> None:
     path = tmp_path / "x.py"
     path.write_text(f"METHOD = {literal}\n")
-    with pytest.raises(ConfigError, match=rf"^x\.py: METHOD has missing or unknown keys: .*{wrong}"):
+    with pytest.raises(
+        ConfigError, match=rf"^x\.py: METHOD has missing or unknown keys: .*{wrong}"
+    ):
         catalogue._read_card(path)
 
 

@@ -23,5 +23,5 @@ def test_ids_and_json_lead_back() -> None:
 
 @pytest.mark.parametrize("text", ["", "encoder", "encoder.03", "encoder.x.norm", "a.0.b.c"])
 def test_not_an_id(text: str) -> None:
-    with pytest.raises(ValueError, match="expected|unpack|invalid literal"):
+    with pytest.raises(ValueError, match=r"expected|unpack|invalid literal"):
         split_id(text)

@@ -71,7 +71,9 @@ def test_peft_lossless_has_only_what_one_peft_adapter_holds() -> None:
 
 
 def test_candidates_sizes_and_costs() -> None:
-    space = read(one("{method: lora, sizes: [1, 4]}", "{stack: encoder, layer: 1, part: attention}"))
+    space = read(
+        one("{method: lora, sizes: [1, 4]}", "{stack: encoder, layer: 1, part: attention}")
+    )
     (gate,) = space.gates
     assert gate.site.id == "encoder.01.attention"
     assert gate.candidates == (
@@ -160,8 +162,7 @@ def test_refused_as_written(text: str, message: str) -> None:
     [
         (
             "{stack: encodr}",
-            'sites[0].where: stack "encodr" matches no site of this model. '
-            'Did you mean "encoder"?',
+            'sites[0].where: stack "encodr" matches no site of this model. Did you mean "encoder"?',
         ),
         (
             "{part: atention}",

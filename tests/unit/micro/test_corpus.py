@@ -12,7 +12,7 @@ import pytest
 from peftsearch.micro import MODEL_DIR, corpus, grammar
 from tests.unit.micro.model_checker import has_counterexample, parse
 
-NUM_EXAMPLES = 20_000
+NUM_EXAMPLES = 8_000
 
 
 @cache

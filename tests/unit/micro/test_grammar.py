@@ -20,7 +20,7 @@ from peftsearch.micro import grammar
 from peftsearch.micro.grammar import SPLIT_SIZES, SPLITS, Sentence, Split
 from tests.unit.micro.model_checker import has_counterexample, parse
 
-ROWS_CHECKED = 120
+ROWS_CHECKED = 80
 
 
 @pytest.mark.parametrize("split", SPLITS)
