@@ -122,9 +122,7 @@ def peft(shape: str, everywhere: bool) -> Step:
     """Train the same LoRA inserted by HF PEFT."""
     model, batch, chosen = _lora_modules(shape, everywhere)
     hosts = [host.modules[m] for host, modules in chosen for m in modules]
-    config = LoraConfig(
-        r=RANK, lora_alpha=SCALE * RANK, target_modules=module_paths(model, hosts)
-    )
+    config = LoraConfig(r=RANK, lora_alpha=SCALE * RANK, target_modules=module_paths(model, hosts))
     wrapped = get_peft_model(model, config)
     for name, parameter in wrapped.named_parameters():
         if name.startswith("base_model.model.classifier"):
@@ -261,9 +259,12 @@ def main() -> None:
     for name in ("supernet weights", "supernet gates"):
         rows.append(row(f"memory of {name} : lora-all", [growth[name] / growth["lora-all/ours"]]))
     floor_seconds = statistics.median(seconds["floor"])
-    lines = [f"{r['ratio']:45s} {r['median']:6.2f}  ({r['min']:.2f} to {r['max']:.2f}, n = {r['n']})"
-             for r in rows]  # fmt: skip
-    lines.insert(0, f"{arguments.shape}, {arguments.threads} thread(s); floor {floor_seconds:.3f} s")
+    lines = [
+        f"{arguments.shape}, {arguments.threads} thread(s), floor {floor_seconds:.3f} s a step"
+    ]
+    for r in rows:
+        spread = f"({r['min']:.2f} to {r['max']:.2f}, n = {r['n']})"
+        lines.append(f"{r['ratio']:45s} {r['median']:6.2f}  {spread}")
     sys.stdout.write("\n".join(lines) + "\n")
     if arguments.out:
         content = {"shape": arguments.shape, "floor_seconds": floor_seconds, "rows": rows}

@@ -9,8 +9,8 @@ import torch
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks.base import Task
-from peftsearch.tasks.rows import Row
 from peftsearch.tasks.metrics import METRICS
+from peftsearch.tasks.rows import Row
 
 _BATCH = 64
 

@@ -109,9 +109,7 @@ def run_stage(
 class _Runner:
     """Runs stages on one directory and keeps the manifest."""
 
-    def __init__(
-        self, directory: RunDir, config: RunConfig, listener: Listener | None
-    ) -> None:
+    def __init__(self, directory: RunDir, config: RunConfig, listener: Listener | None) -> None:
         self.directory, self.config = directory, config
         self.manifest = directory.manifest()
         self.events = Events(directory.path, listener)

@@ -64,7 +64,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "memory_bytes": _memory(config, backbone, space, task),
         "exports": _exports(full),
         "baselines": sorted(uniform),
-        "warnings": _warnings(config, full, budget, uniform),
+        "warnings": _warnings(config, full, budget, uniform) + _notes(full, backbone),
     }
 
 
@@ -147,6 +147,19 @@ def _exports(space: Any) -> dict[str, dict[str, Any]]:
         reasons = sorted({f"{p.method}: {p.reason}" for p in problems})
         found[target] = {"ok": not problems, "reasons": reasons}
     return found
+
+
+def _notes(space: Any, backbone: Any) -> list[str]:
+    """Say where BitFit has no bias to train and adds one instead."""
+    hosts = {host.site: host for host in backbone.hosts}
+    touched = {(g.site, m) for g, c in space.choices() if c.method == "bitfit" for m in c.modules}
+    bare = sum(getattr(hosts[s].modules[m], "bias", None) is None for s, m in touched)
+    if not bare:
+        return []
+    return [
+        f"bitfit adds bias vectors at {bare:,} of {len(touched):,} modules, where the backbone has "
+        f"none; it trains the existing ones at the others."
+    ]
 
 
 def _warnings(config: RunConfig, full: Any, budget: Any, uniform: Any) -> list[str]:

@@ -93,7 +93,8 @@ def run_race(
         done = session.run.read_json(f"race/{result.name}")
         rows.append(_row(contestant, steps, done["score"], done["seconds"]))
     best = min(
-        range(len(rows)), key=lambda i: (-float(rows[i]["score"]), rows[i]["num_params"], i)  # type: ignore[arg-type]
+        range(len(rows)),
+        key=lambda i: (-float(rows[i]["score"]), rows[i]["num_params"], i),  # type: ignore[arg-type]
     )
     return {
         "format": 1,

@@ -156,9 +156,7 @@ def _proposals(work: Workspace, supernet: Supernet) -> tuple[list[list[int]], li
     listed = list(dict.fromkeys([*map(tuple, proposed), *drawn]))
     rows = work.splits.search_valid[: config.search.valid_rows]
     features = work.format.features(rows)
-    samples = measure(
-        work.session, supernet, work.task, work.format, rows, features, listed
-    )
+    samples = measure(work.session, supernet, work.task, work.format, rows, features, listed)
     work.session.run.write_json(
         "search/measured.json",
         {

@@ -131,7 +131,7 @@ class RunConfig:
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         train_rows: Train on this many rows drawn at random, >= 1; absent: on all.
         test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
-        accumulation: Parts a batch is cut into, to save memory, >= 1; the gradients are the same.
+        accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
         search: Training of the supernet.
         race: The short trainings that decide.
         retrain: Training of the found architecture and the baselines.

@@ -1,6 +1,6 @@
 """IA3: learned rescaling of keys, values and feed-forward activations.
 
-    k' = k * (1 + m * delta),  v' = v * (1 + m * delta),  down' (h) = down (h * (1 + m * delta))
+k' = k * (1 + m * delta),  v' = v * (1 + m * delta),  down' (h) = down (h * (1 + m * delta))
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """LayerNorm tuning: the norm's own weight, and bias where it has one, are trained.
 
-    y' = y + m * (dw * n(x) + db)       n(x) the normed input before weight and bias
+y' = y + m * (dw * n(x) + db)       n(x) the normed input before weight and bias
 """
 
 from __future__ import annotations

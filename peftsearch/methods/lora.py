@@ -1,6 +1,6 @@
 """LoRA: a low-rank update of a linear map.
 
-    y = W x + s * B (m * A x)        A (R, D_in), B (D_out, R), m the mask of the ranks
+y = W x + s * B (m * A x)        A (R, D_in), B (D_out, R), m the mask of the ranks
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def _attention_of(module: nn.Module) -> Callable[..., tuple[Tensor, Tensor | Non
     if name == "flex_attention":
         raise ValueError("prefix tuning does not work with flex_attention; use sdpa or eager")
     eager = sys.modules[type(module).__module__].eager_attention_forward
-    return ALL_ATTENTION_FUNCTIONS.get_interface(name, eager)  # type: ignore[no-any-return]
+    return ALL_ATTENTION_FUNCTIONS.get_interface(name, eager)
 
 
 def _mask(

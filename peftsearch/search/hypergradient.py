@@ -68,9 +68,7 @@ def second_order(
         with torch.no_grad():
             for weight, value in zip(weights, saved, strict=True):
                 weight.copy_(value)
-    return [
-        g - (up - lo) / (2 * step) for g, up, lo in zip(direct, above, below, strict=True)
-    ]
+    return [g - (up - lo) / (2 * step) for g, up, lo in zip(direct, above, below, strict=True)]
 
 
 def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -21,8 +21,8 @@ from peftsearch.backbones.base import head_parameters
 from peftsearch.batches import Batches
 from peftsearch.errors import DivergedError
 from peftsearch.formats import Feature, Format
-from peftsearch.search import hypergradient, schedules
 from peftsearch.rundir import JsonLines
+from peftsearch.search import hypergradient, schedules
 from peftsearch.seeds import derive
 from peftsearch.session import Session, finite
 from peftsearch.supernet.gates import sample
@@ -127,9 +127,7 @@ class Search:
         with self.session.accelerator.autocast():
             return self.format.loss(self.model, batch)
 
-    def _weight_step(
-        self, optimiser: Any, now: schedules.Point, rows: Sequence[Feature]
-    ) -> float:
+    def _weight_step(self, optimiser: Any, now: schedules.Point, rows: Sequence[Feature]) -> float:
         """One step of the weights on hard samples; what is switched off is not even run."""
         self.model.train()
         with torch.no_grad():

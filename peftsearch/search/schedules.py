@@ -31,7 +31,7 @@ def at(step: int, config: SearchConfig, limit: int) -> Point:
     will be chosen; then temperature falls geometrically and exploration linearly.
     """
     warmup = round(config.steps * config.warmup_fraction)
-    done = max(0, step - warmup) / max(1, config.steps - warmup - 1)
+    done = max(0, step - warmup + 1) / max(1, config.steps - warmup)
     ratio = config.temperature_end / config.temperature_start
     return Point(
         warming_up=step < warmup,

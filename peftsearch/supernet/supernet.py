@@ -130,9 +130,7 @@ def _families(gate: Gate) -> list[tuple[int, ...]]:
 
 def _largest(gate: Gate, members: Sequence[Candidate]) -> Choice:
     biggest = max(members, key=lambda candidate: candidate.size)
-    return Choice(
-        gate.site.id, biggest.method, biggest.size, biggest.modules, biggest.num_params
-    )
+    return Choice(gate.site.id, biggest.method, biggest.size, biggest.modules, biggest.num_params)
 
 
 def _reach(members: Sequence[Candidate]) -> Tensor:
