@@ -40,7 +40,7 @@ from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import read_yaml
 from peftsearch.injection import cost_function, insert_choice
 from peftsearch.methods.lora import SCALE
-from peftsearch.space import apply_space, parse_space
+from peftsearch.space_spec import apply_space, parse_space
 from peftsearch.supernet.gates import sample
 from peftsearch.supernet.supernet import Supernet
 

@@ -110,6 +110,7 @@ class Architecture:
                 f"{where}: format {data.get('format')!r} is not known; this version reads {FORMAT}."
             )
         _check_keys(data, where)
+        _check_shapes(data, where)
         choices = tuple(_choice(entry, where) for entry in data["choices"])
         architecture = cls(
             model=data["model"],
@@ -161,6 +162,14 @@ def _check_keys(data: Mapping[str, Any], where: str) -> None:
         raise ConfigError(f"{where}: unknown key {', '.join(unknown)}.")
 
 
+def _check_shapes(data: Mapping[str, Any], where: str) -> None:
+    budget = data["budget"]
+    if not isinstance(budget, Mapping) or set(budget) != {"requested", "limit"}:
+        raise ConfigError(f"{where}: budget must have the keys limit and requested.")
+    if not isinstance(data["choices"], list):
+        raise ConfigError(f"{where}: choices must be a list.")
+
+
 def _choice(entry: Mapping[str, Any], where: str) -> Choice:
     unknown = sorted(set(entry) - {"site", "method", "size", "modules", "num_params"})
     if unknown:
@@ -174,5 +183,5 @@ def _choice(entry: Mapping[str, Any], where: str) -> Choice:
             modules=tuple(entry.get("modules", ())),
             num_params=int(entry["num_params"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: the choice {dict(entry)} is not valid ({error}).") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from peftsearch.errors import ConfigError
 
@@ -54,7 +54,11 @@ def parse(text: str) -> Decimal | int:
     match = _PATTERN.match(text.strip())
     if match is None:
         raise ConfigError(f'budget "{text}" is not a budget.', _HINT)
-    number, unit = Decimal(match["number"]), match["unit"].replace("K", "k")
+    try:
+        number = Decimal(match["number"])
+    except InvalidOperation as error:
+        raise ConfigError(f'budget "{text}" is not a budget.', _HINT) from error
+    unit = match["unit"].replace("K", "k")
     if unit == "%":
         return _share(text, number / 100)
     if unit:

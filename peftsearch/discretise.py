@@ -17,8 +17,10 @@ from scipy.sparse import csr_array
 from peftsearch.errors import BudgetError, PeftSearchError
 from peftsearch.space import SearchSpace
 
-#: Ties are broken by amounts this small relative to the spread of the values.
-_TIE = 1e-7
+#: The spread that values are scaled to, well above the solver's tolerance of 1e-6.
+_SPREAD = 1e4
+#: Ties are broken by amounts this small relative to the spread.
+_TIE = 1e-6
 
 
 def solve(
@@ -51,23 +53,32 @@ def solve(
     worth = np.array([v for row in values for v in row], dtype=float)
     if len(worth) != len(costs) or not np.isfinite(worth).all():
         raise ValueError("values must be finite, one for each candidate of each gate")
-    constraints = [_one_per_gate(gates, len(space.gates))]
     starts = np.concatenate([[0], np.cumsum([len(gate.candidates) for gate in space.gates])])
-    for solution in exclude:
-        row = np.zeros(len(costs))
-        row[starts[:-1] + np.array(solution)] = 1
-        most = len(space.gates) - least_difference
-        constraints.append(LinearConstraint(row[None, :], -np.inf, most))
-    allowed = float(limit)
+    constraints = [_one_per_gate(gates, len(space.gates))]
+    constraints += [_apart_from(solution, starts, least_difference) for solution in exclude]
+    worth = _in_units(worth) + _ties(space)
     while True:
-        chosen = _milp(worth + _ties(space, worth), costs, least_cost, allowed, constraints)
+        chosen = _milp(worth, costs, least_cost, limit, constraints)
         if chosen is None:
             raise BudgetError(f"No architecture of the space {space.name} fits {limit:,}.")
         picked = [int(chosen[a:b].argmax()) for a, b in itertools.pairwise(starts)]
-        excess = cost_of(space, picked) - limit
-        if excess <= 0:
+        if cost_of(space, picked) <= limit:
             return picked
-        allowed -= excess  # the solver's tolerance let it over: ask again, more strictly
+        # The solver's tolerance let it over, by a hair: ask again without this solution.
+        constraints.append(_apart_from(picked, starts, 1))
+
+
+def _apart_from(solution: Sequence[int], starts: np.ndarray, gates: int) -> LinearConstraint:
+    """Demand that at least so many gates choose otherwise."""
+    row = np.zeros(starts[-1])
+    row[starts[:-1] + np.array(solution)] = 1
+    return LinearConstraint(row[None, :], -np.inf, len(solution) - gates)
+
+
+def _in_units(worth: np.ndarray) -> np.ndarray:
+    """Scale values to a spread the solver's absolute tolerances are small against."""
+    spread = float(np.ptp(worth))
+    return (worth - worth.min()) / spread * _SPREAD if spread > 0 else np.zeros_like(worth)
 
 
 def cost_of(space: SearchSpace, candidates: Sequence[int]) -> int:
@@ -108,9 +119,8 @@ def _one_per_gate(gates: Sequence[int], count: int) -> LinearConstraint:
     return LinearConstraint(matrix, 1, 1)
 
 
-def _ties(space: SearchSpace, worth: np.ndarray) -> np.ndarray:
+def _ties(space: SearchSpace) -> np.ndarray:
     """Return tiny amounts that prefer the cheaper of equals, then a fixed order of names."""
-    spread = float(np.ptp(worth)) or 1.0
     amounts = []
     most = max(space.max_cost, 1)
     for gate in space.gates:
@@ -118,4 +128,4 @@ def _ties(space: SearchSpace, worth: np.ndarray) -> np.ndarray:
             text = f"{gate.site.id}/{c.label}"
             draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
             amounts.append(-c.num_params / most - 1e-3 * draw)
-    return _TIE * spread * np.array(amounts)
+    return _TIE * _SPREAD * np.array(amounts)

@@ -21,7 +21,8 @@ from peftsearch.injection import cost_function
 from peftsearch.seeds import derive
 from peftsearch.session import Session
 from peftsearch.site import Site
-from peftsearch.space import Cost, SearchSpace, apply_space, parse_space
+from peftsearch.space import Cost, SearchSpace
+from peftsearch.space_spec import apply_space, parse_space
 from peftsearch.tasks.base import Splits, Task, TaskData
 
 

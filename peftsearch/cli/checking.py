@@ -13,7 +13,7 @@ from peftsearch.catalogue import method_facts
 from peftsearch.errors import ConfigError
 from peftsearch.rundir import read_json
 from peftsearch.site import split_id
-from peftsearch.space import parse_space
+from peftsearch.space_spec import parse_space
 
 #: Keys by which a kind is recognised; the kind with most of them wins, on a
 #: tie the configuration.

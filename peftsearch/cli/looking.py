@@ -113,7 +113,7 @@ def _show_run(path: Path) -> tuple[list[str], dict[str, Any]]:
 
 def _show_file(path: Path) -> tuple[list[str], dict[str, Any]]:
     from peftsearch.catalogue import method_facts
-    from peftsearch.space import parse_space
+    from peftsearch.space_spec import parse_space
 
     data = read_json(path) if path.suffix == ".json" else configuration.read_yaml(path)
     kind = kind_of(data)

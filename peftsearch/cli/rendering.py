@@ -11,7 +11,8 @@ from typing import Any
 from peftsearch.architecture import NONE, Architecture
 from peftsearch.cli.session import paste
 from peftsearch.config import RunConfig
-from peftsearch.space import MethodFacts, SpaceSpec
+from peftsearch.space import MethodFacts
+from peftsearch.space_spec import SpaceSpec
 
 _LABEL = 11
 

@@ -135,11 +135,10 @@ def collect(run_dir: Path) -> RunData:
         lambda: scores(reader, summary),
         (table((), SCORE_COLUMNS), table((), VALUE_COLUMNS)),
     )
-    no_lines: dict[str, str] = {}
     export_table, problem_table, loading = reader.build(
         "export",
         lambda: exports(reader, summary),
-        (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), no_lines),
+        (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), dict[str, str]()),
     )
     steps = _steps(reader)
     single = reader.build(
@@ -162,11 +161,7 @@ def collect(run_dir: Path) -> RunData:
         scores=score_table,
         values=value_table,
         stages=reader.build(
-            "manifest.json",
-            lambda: stages(files["manifest"], summary),
-            pd.DataFrame({"stage": STAGES, "status": "unknown"}).assign(
-                seconds=float("nan"), steps=float("nan"), peak_bytes=float("nan")
-            ),
+            "manifest.json", lambda: stages(files["manifest"], summary), _unknown_stages()
         ),
         exports=export_table,
         problems=problem_table,
@@ -174,6 +169,13 @@ def collect(run_dir: Path) -> RunData:
         loading=loading,
         notes=tuple(reader.notes),
     )
+
+
+def _unknown_stages() -> pd.DataFrame:
+    """Return the table of stages of a run whose manifest cannot be read."""
+    nothing = float("nan")
+    table_ = pd.DataFrame({"stage": STAGES, "status": "unknown"})
+    return table_.assign(seconds=nothing, steps=nothing, peak_bytes=nothing)
 
 
 def _with_limit(single: Facts, steps: pd.DataFrame) -> Facts:

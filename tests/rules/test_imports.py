@@ -14,7 +14,7 @@ LAYERS = (
     "errors nearest seeds site environment",
     "architecture batches budget console hub interrupt micro",
     "space progress",
-    "catalogue discretise tasks",
+    "catalogue discretise space_spec tasks",
     "baselines config",
     "rundir",
     "checkpoint formats methods session summary",

@@ -10,7 +10,8 @@ import yaml
 from peftsearch import catalogue
 from peftsearch.catalogue import method_facts
 from peftsearch.errors import BudgetError, ConfigError
-from peftsearch.space import EMPTY, Candidate, SearchSpace, apply_space, parse_space
+from peftsearch.space import EMPTY, Candidate, SearchSpace
+from peftsearch.space_spec import apply_space, parse_space
 from tests.shapes import bert_sites, cost, t5_sites
 
 #: Spaces that name parts only an encoder-decoder has are not for BERT.

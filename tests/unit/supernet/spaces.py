@@ -7,7 +7,8 @@ from typing import Any
 from peftsearch.backbones.base import Backbone, wrap
 from peftsearch.catalogue import method_facts
 from peftsearch.injection import cost_function
-from peftsearch.space import SearchSpace, apply_space, parse_space
+from peftsearch.space import SearchSpace
+from peftsearch.space_spec import apply_space, parse_space
 from tests.models import FACTORIES
 
 ATTENTION: list[dict[str, Any]] = [
