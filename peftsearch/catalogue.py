@@ -70,14 +70,21 @@ def method_facts() -> dict[str, MethodCard]:
 
 def _read_card(path: Path, source: str = "") -> MethodCard | None:
     """Read the literal ``METHOD`` of a file; ``None`` for a file that holds no method."""
+    facts: dict[str, Any] | None = _literal(path, "METHOD")
+    if facts is None:
+        return None
+    if set(facts) != _METHOD_KEYS:
+        wrong = ", ".join(sorted(set(facts) ^ _METHOD_KEYS))
+        raise ConfigError(f"{path.name}: METHOD has missing or unknown keys: {wrong}.")
+    return MethodCard(**facts, source=source or f"peftsearch.methods.{path.stem}")
+
+
+def _literal(path: Path, name: str) -> Any:
+    """Return the value of a literal at the top of a file; ``None`` if it is not there."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names = [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name)]
-        if isinstance(node, ast.Assign) and names == ["METHOD"]:
-            facts: dict[str, Any] = ast.literal_eval(node.value)
-            if set(facts) != _METHOD_KEYS:
-                wrong = ", ".join(sorted(set(facts) ^ _METHOD_KEYS))
-                raise ConfigError(f"{path.name}: METHOD has missing or unknown keys: {wrong}.")
-            return MethodCard(**facts, source=source or f"peftsearch.methods.{path.stem}")
+        if isinstance(node, ast.Assign) and names == [name]:
+            return ast.literal_eval(node.value)
     return None
 
 
@@ -122,8 +129,13 @@ def models() -> dict[str, str]:
 
 
 def exporters() -> dict[str, str]:
-    """Return the export targets by name, each with a line of explanation."""
-    return {
-        "native": "peftsearch's own format: any architecture, loaded by peftsearch.load",
-        "peft": "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm",
-    }
+    """Return the export targets by name, each with a line of explanation.
+
+    A target is one file in ``peftsearch/export`` with a literal ``EXPORTER`` that says so.
+    """
+    found = {}
+    for path in sorted((_PACKAGE / "export").glob("[a-z]*.py")):
+        line = _literal(path, "EXPORTER")
+        if line is not None:
+            found[path.stem] = str(line)
+    return found

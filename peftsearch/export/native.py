@@ -24,6 +24,7 @@ from peftsearch.export.base import Bundle, Problem, logits_of
 from peftsearch.injection import apply, insertions_of, load_state, state, unapply
 from peftsearch.rundir import atomic_path, read_json, write_json
 
+EXPORTER = "peftsearch's own format: any architecture, loaded by peftsearch.load"
 FORMAT = 1
 _FILES = ("adapter.safetensors", "head.safetensors", "check.safetensors")
 

@@ -22,6 +22,7 @@ from peftsearch.export.base import Bundle, Problem, logits_of
 from peftsearch.methods.lora import SCALE
 from peftsearch.rundir import atomic_path
 
+EXPORTER = "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm"
 HELD = ("lora", "ia3", "layernorm")
 _REASONS = {
     "adapter": "PEFT has no bottleneck adapter",
