@@ -4,7 +4,7 @@
 
 Each method trains at its own learning rate over all sites (or the parts of the layers that fit
 the budget) by the recipe of a quick run, and is scored on test. Full fine-tuning trains all
-weights for 600 steps. Single sites are tried one by one with the best method, to show that
+weights for 400 steps. Single sites are tried one by one with the best method, to show that
 none of them decides everything.
 """
 
@@ -36,12 +36,12 @@ from peftsearch.session import Session
 from peftsearch.training import learning_rate, schedule
 from peftsearch.workspace import Workspace
 
-FULL_RATE = 7e-4
-FULL_STEPS = 600
+FULL_RATE = 5e-4
+FULL_STEPS = 400
 
 
 def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
-    """Train every weight for 600 steps; the backbone is put back afterwards."""
+    """Train every weight for 400 steps; the backbone is put back afterwards."""
     model, settings = work.backbone.model, work.config.retrain
     splits = work.splits
     rows = [*splits.search_train, *splits.search_valid, *splits.selection]

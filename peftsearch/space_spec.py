@@ -87,7 +87,7 @@ def parse_space(data: Any, methods: Mapping[str, MethodFacts], where: str) -> Sp
     if problems:
         raise ConfigError.collected(problems)
     name = str(data.get("name", where))
-    return SpaceSpec(name, str(data.get("description", "")), combine, tuple(rules))
+    return SpaceSpec(name, str(data.get("description") or ""), combine, tuple(rules))
 
 
 def _rule(
