@@ -7,8 +7,7 @@ Every variant trains the same model (random weights) on the same batch. The floo
 which one bias or norm of the bottom layer trains: forward plus activation gradients, the least
 any PEFT step can cost. Variants run in turn, round by round, so a change of the machine's speed
 hits all of them; the ratio of each round is taken and the median, least and largest are printed.
-Peak memory is that of a fresh process per variant, less what the process held before the first
-step.
+Peak memory is that of a fresh process per variant, less what the process held before the model.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -205,7 +203,7 @@ def time_all(shape: str, rounds: int) -> dict[str, list[float]]:
 
 
 def peak_growth(shape: str, variant: str) -> int:
-    """Return by how many bytes three steps raise the peak of a fresh process."""
+    """Return by how many bytes the model and four steps raise the peak of a fresh process."""
     code = f"import step_cost; step_cost.report_growth({shape!r}, {variant!r})"
     folder = Path(__file__).parent
     found = subprocess.run(
@@ -217,12 +215,17 @@ def peak_growth(shape: str, variant: str) -> int:
 def report_growth(shape: str, variant: str) -> None:
     """Print what :func:`peak_growth` reads; runs in a process of its own."""
     torch.set_num_threads(1)
+    before = _peak_bytes()
     step = VARIANTS[variant](shape)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(4):
         step()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{(after - before) * 1024}\n")
+    sys.stdout.write(f"{_peak_bytes() - before}\n")
+
+
+def _peak_bytes() -> int:
+    """Return this process's peak resident memory (Linux; getrusage would count the parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def row(name: str, values: list[float]) -> dict[str, Any]:
