@@ -36,6 +36,7 @@ from peftsearch.backbones.base import freeze, module_paths, wrap
 from peftsearch.baselines import uniform
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import read_yaml
+from peftsearch.config.schema import SearchConfig
 from peftsearch.injection import cost_function, insert_choice
 from peftsearch.methods.lora import SCALE
 from peftsearch.space_spec import apply_space, parse_space
@@ -154,7 +155,7 @@ def supernet(shape: str, *, gates: bool) -> Step:
 
     def gate_pass() -> None:
         log_q, _ = net.gates.priced(net.gates.log_prior(), float(limit))
-        net.set(sample(log_q, 1, 1.0), rows, run_all=True)
+        net.set(sample(log_q, 1, 1.0), rows, probed=SearchConfig().probed_fraction)
         torch.autograd.grad(model(**batch).loss, net.arch_parameters())
 
     return gate_pass if gates else weight_pass

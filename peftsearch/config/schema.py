@@ -44,6 +44,8 @@ class SearchConfig:
         exploration_end: Share of uniform sampling left at the last step, in [0, 1].
         bilevel: ``first``, ``second`` (DARTS finite differences) or ``single`` (control).
         architectures_per_batch: Architectures sampled for each batch, >= 1.
+        probed_fraction: Share of the candidates that were not sampled whose gradients a step of
+            the gates takes besides, in (0, 1]; less is faster and noisier.
         measured: In-budget architectures scored with the supernet's weights, >= 1.
         valid_rows: Rows of search-valid used for those scores, >= 1.
         log_every: Steps between two logged steps, >= 1.
@@ -59,6 +61,7 @@ class SearchConfig:
     exploration_end: float = _range(0.05, 0, 1)
     bilevel: str = _choice("first", BILEVEL)
     architectures_per_batch: int = _range(1, 1)
+    probed_fraction: float = _range(0.25, 0, 1, above=True)
     measured: int = _range(40, 1)
     valid_rows: int = _range(256, 1)
     log_every: int = _range(10, 1)

@@ -1,7 +1,7 @@
 """A built-in tiny T5 and a tiny inference task, so that everything runs offline in seconds.
 
 Place in the flow: the default model and task. Reads the packaged folder ``t5``; writes nothing.
-Importing this package, its grammar or its corpus never imports torch.
+Importing this package, its task or its corpus never imports torch.
 """
 
 from __future__ import annotations

@@ -17,20 +17,16 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from peftsearch.micro.grammar import (
+from peftsearch.micro.lexicon import NUMBERS, SPLITS, Lexicon, lexicon
+from peftsearch.micro.nli import LABEL_WORDS, nli_rows
+from peftsearch.micro.sentences import (
     CHANGES,
-    LABEL_WORDS,
-    NUMBERS,
     QUANTIFIERS,
-    SPLITS,
     Edit,
-    Lexicon,
     Sentence,
     agrees,
     apply_edit,
-    lexicon,
     modifier_relation,
-    nli_rows,
     random_sentence,
 )
 

@@ -121,9 +121,9 @@ class Search:
         torch.manual_seed(derive(self.seed, stream, self.step))
         return sample(mixed, self.config.architectures_per_batch, now.temperature)
 
-    def _loss(self, rows: Sequence[Feature], choices: Tensor, *, run_all: bool) -> Tensor:
+    def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
         batch = self.session.to_device(self.format.collate(rows))
-        self.supernet.set(choices, len(rows), run_all=run_all)
+        self.supernet.set(choices, len(rows), probed=probed)
         with self.session.accelerator.autocast():
             return self.format.loss(self.model, batch)
 
@@ -136,7 +136,7 @@ class Search:
         total = 0.0
         for part in micro_batches(rows, self.session.config.accumulation):
             with accelerator.accumulate(self.model):
-                loss = self._loss(part, choices, run_all=False)
+                loss = self._loss(part, choices)
                 total += float(loss.detach()) / self.session.config.accumulation
                 if loss.requires_grad:  # an empty sample without a head trains nothing
                     accelerator.backward(loss)
@@ -150,13 +150,14 @@ class Search:
         train_rows: Sequence[Feature],
         valid_rows: Sequence[Feature],
     ) -> float:
-        """One step of the gates; gradients reach every candidate, sampled or not."""
+        """One step of the gates; gradients reach what was sampled and what is probed besides."""
         self.model.train()
         seen: list[float] = []
 
         def loss(rows: Sequence[Feature], keep: bool) -> Callable[[], Tensor]:
             def compute() -> Tensor:
-                value = self._loss(rows, self._choices(now, "gates"), run_all=True)
+                choices = self._choices(now, "gates")  # seeds what is drawn after it, too
+                value = self._loss(rows, choices, probed=self.config.probed_fraction)
                 if keep and not seen:
                     seen.append(float(value.detach()))
                 return value

@@ -7,6 +7,7 @@ stand-alone architecture, up to the entries that are masked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,17 +43,27 @@ class Bank:
         """The method of every candidate of the bank."""
         return self.insertion.choice.method
 
-    def set(self, choices: Tensor, rows: int, *, run_all: bool) -> None:
-        """Switch on what the choices (S, G, C) say, for batches of ``rows`` examples."""
-        chosen = choices[:, self.gate][:, list(self.candidates)]  # (S, candidates)
-        on = bool(chosen.detach().any()) or run_all
+    def chosen(self, choices: Tensor) -> Tensor:
+        """Return the part of the choices (S, G, C) that is about this bank: (S, candidates)."""
+        return choices[:, self.gate][:, list(self.candidates)]
+
+    def set(self, choices: Tensor, rows: int, weight: float | None) -> None:
+        """Switch on what the choices say, for batches of ``rows`` examples.
+
+        Args:
+            choices: (S, G, C), one-hot.
+            rows: Examples in the next batch.
+            weight: Factor of the gradient that reaches the choices; ``None``: do not execute.
+        """
         for layer in self.insertion.layers.values():
-            layer.active = on
-        if not on:
+            layer.active = weight is not None
+        if weight is None:
             return
         first = next(iter(self.insertion.layers.values()))
         device = next((p.device for p in first.parameters()), torch.device("cpu"))
-        mask = (chosen @ self.reach).float().to(device).unsqueeze(1)  # (S, 1, size)
+        mask = (self.chosen(choices) @ self.reach).float().to(device).unsqueeze(1)  # (S, 1, size)
+        if weight != 1:  # only of a bank that is off: zero stays zero
+            mask = mask * weight
         if len(choices) > 1:
             mask = mask[torch.arange(rows) * len(choices) // rows]  # (B, 1, size)
         for layer in self.insertion.layers.values():
@@ -100,7 +111,7 @@ class Supernet:
             for name, parameter in bank.insertion.tensors()
         }
 
-    def set(self, choices: Tensor, rows: int, *, run_all: bool = False) -> None:
+    def set(self, choices: Tensor, rows: int, *, probed: float = 0.0) -> None:
         """Put hard choices (S, G, C) on the model.
 
         With S > 1 the examples of a batch of ``rows`` run different architectures, in
@@ -109,10 +120,18 @@ class Supernet:
         Args:
             choices: One-hot in value; may carry straight-through gradients.
             rows: Examples in the next batch.
-            run_all: Also execute what is masked out, so that gradients reach every candidate.
+            probed: Share of the banks switched off that are executed too, masked, so that
+                gradients reach their gates. They are drawn anew at every call, and their
+                gradients weighted by one over their share, so that in expectation the gradient
+                is that of executing all of them, at a fraction of the time and memory.
         """
-        for bank in self.banks:
-            bank.set(choices, rows, run_all=run_all)
+        on = [bool(bank.chosen(choices.detach()).any()) for bank in self.banks]
+        off = [i for i, active in enumerate(on) if not active]
+        count = math.ceil(probed * len(off))
+        drawn = {off[i] for i in torch.randperm(len(off))[:count].tolist()} if count else set()
+        for i, bank in enumerate(self.banks):
+            probe = len(off) / count if i in drawn else None
+            bank.set(choices, rows, 1.0 if on[i] else probe)
 
     def remove(self) -> None:
         """Take everything off the backbone."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from peftsearch.micro.grammar import LABEL_WORDS, PROMPT, Split, nli_rows
+from peftsearch.micro.lexicon import Split
+from peftsearch.micro.nli import LABEL_WORDS, PROMPT, nli_rows
 from peftsearch.tasks.base import Builtin, Task
 from peftsearch.tasks.rows import Row
 

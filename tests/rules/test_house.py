@@ -13,8 +13,6 @@ from tests.rules.sources import ROOT, modules, project_files, python_files, text
 
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 NO_OWNER = {"utils", "util", "helpers", "helper", "common", "misc"}
-#: Long because they are tables and not code.
-TABLES = {"peftsearch/micro/grammar.py"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -41,7 +39,6 @@ def test_file_length() -> None:
     lengths = {
         relative(path): len(path.read_text(encoding="utf-8").splitlines())
         for path in python_files()
-        if relative(path) not in TABLES
     }
     assert not {path: lines for path, lines in lengths.items() if lines > MOST_LINES}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from peftsearch.micro import grammar
-from peftsearch.micro.grammar import NUMBERS, Sentence
+from peftsearch.micro.lexicon import NUMBERS, lexicon
+from peftsearch.micro.sentences import Sentence
 
 Individual = frozenset[str]
 World = tuple[Individual, ...]
@@ -21,7 +21,7 @@ def parse(text: str) -> Sentence:
     words = text.split()
     quantifier = " ".join(words[:2]) if words[0] in ("not", "at") else words[0]
     rest = words[len(quantifier.split()) :]
-    lexicon = grammar.lexicon()
+    known = lexicon()
 
     def find(among: tuple[str, ...]) -> str | None:
         found = [word for word in rest if word in among]
@@ -30,12 +30,12 @@ def parse(text: str) -> Sentence:
 
     sentence = Sentence(
         quantifier=quantifier,
-        noun=find(lexicon.nouns) or "",
-        verb=find(lexicon.verbs) or "",
+        noun=find(known.nouns) or "",
+        verb=find(known.verbs) or "",
         number=find(NUMBERS),
-        adjective=find(lexicon.adjectives),
+        adjective=find(known.adjectives),
         negated="don't" in rest,
-        adverb=find(lexicon.adverbs),
+        adverb=find(known.adverbs),
     )
     assert str(sentence) == text
     return sentence
@@ -67,7 +67,7 @@ def holds(sentence: Sentence, world: World) -> bool:
 
 def possible_individuals(*sentences: Sentence) -> list[Individual]:
     """List every way to be, in the words of the sentences: hyponyms imply their hypernyms."""
-    ancestors = grammar.lexicon().ancestors
+    ancestors = lexicon().ancestors
     named = {
         word
         for s in sentences

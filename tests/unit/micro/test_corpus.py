@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from peftsearch.micro import MODEL_DIR, corpus, grammar
+from peftsearch.micro import MODEL_DIR, corpus, lexicon, nli
 from tests.unit.micro.model_checker import has_counterexample, parse
 
 NUM_EXAMPLES = 8_000
@@ -52,10 +52,10 @@ def test_the_text_uses_every_word_of_every_split() -> None:
 def test_the_task_never_occurs(stage: str) -> None:
     pairs = {
         f"{row['premise']} | {row['hypothesis']}"
-        for split in grammar.SPLITS
-        for row in grammar.nli_rows(split)
+        for split in lexicon.SPLITS
+        for row in nli.nli_rows(split)
     }
-    separator = grammar.PROMPT.split()[2]
+    separator = nli.PROMPT.split()[2]
     assert separator in corpus.UNSEEN
     for source, _ in take(stage):
         assert separator not in source.split()
@@ -83,9 +83,9 @@ def test_judgements_are_balanced_and_true(stage: str) -> None:
     judged = [pair for pair in take(stage) if pair[0].startswith("forward ")]
     for source, target in judged[:200]:
         premise, hypothesis = (parse(text) for text in source.partition(" ")[2].split(" | "))
-        assert has_counterexample(premise, hypothesis) == (target == grammar.LABEL_WORDS[1]), source
+        assert has_counterexample(premise, hypothesis) == (target == nli.LABEL_WORDS[1]), source
     answers = Counter(target for _, target in judged)
-    assert set(answers) == set(grammar.LABEL_WORDS)
+    assert set(answers) == set(nli.LABEL_WORDS)
     assert max(answers.values()) / len(judged) < 0.53
 
 

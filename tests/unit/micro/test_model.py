@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from peftsearch.micro import MODEL_DIR
-from peftsearch.micro.grammar import LABEL_WORDS, PROMPT, nli_rows
+from peftsearch.micro.nli import LABEL_WORDS, PROMPT, nli_rows
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

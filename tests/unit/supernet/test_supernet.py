@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -65,8 +66,8 @@ def test_a_hard_pattern_is_the_architecture(family: str, combine: str) -> None:
         supernet = _trained(backbone, space)
         pattern = _random(space, seed)
         found = []
-        for run_all in (False, True):
-            supernet.set(one_hot(pattern, width), 3, run_all=run_all)
+        for probed in (0.0, 0.25, 1.0):
+            supernet.set(one_hot(pattern, width), 3, probed=probed)
             found.append(testing.logits(backbone.model, batch))
         wanted = _alone(supernet, pattern, batch)
         assert float((wanted - plain).abs().max()) > 1e-2
@@ -104,7 +105,7 @@ def test_the_empty_pattern_is_the_backbone(family: str) -> None:
     width = max(len(gate.candidates) for gate in space.gates)
     supernet.set(one_hot([0] * len(space.gates), width), 3)
     assert torch.equal(testing.logits(backbone.model, batch), plain)
-    supernet.set(one_hot([0] * len(space.gates), width), 3, run_all=True)
+    supernet.set(one_hot([0] * len(space.gates), width), 3, probed=1.0)
     torch.testing.assert_close(testing.logits(backbone.model, batch), plain, rtol=1e-5, atol=1e-5)
 
 
@@ -134,7 +135,7 @@ def test_gradients_reach_every_gate_and_every_weight(family: str) -> None:
     supernet = _trained(backbone, space)
     log_q, _ = supernet.gates.priced(supernet.gates.log_prior(), 500.0)
     torch.manual_seed(0)
-    supernet.set(sample(log_q, 1, 5.0), 3, run_all=True)
+    supernet.set(sample(log_q, 1, 5.0), 3, probed=1.0)
     backbone.model.train()
     loss = backbone.model(**inputs(backbone.model)).logits.square().mean()
     (gradient,) = torch.autograd.grad(loss, supernet.arch_parameters())
@@ -175,3 +176,36 @@ def test_no_architecture_is_ever_over_budget(combine: str) -> None:
             trained = sum(p.numel() for p in backbone.model.parameters() if p.requires_grad)
             assert trained == cost_of(space, picked) <= limit
             remove_all(insertions)
+
+
+@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+def test_probing_gives_the_gradient_of_executing_everything_in_expectation(family: str) -> None:
+    """What is probed gets its whole gradient times one over its chance of being probed."""
+    backbone, space = space_on(family)
+    supernet = _trained(backbone, space)
+    backbone.model.eval()
+    batch = inputs(backbone.model)
+    width = max(len(gate.candidates) for gate in space.gates)
+
+    def gradient(probed: float) -> torch.Tensor:
+        choices = one_hot(_random(space, 0), width).requires_grad_()
+        supernet.set(choices, 3, probed=probed)
+        loss = backbone.model(**batch).logits.square().mean()
+        return torch.autograd.grad(loss, choices)[0]
+
+    whole = gradient(1.0)
+    on = [bool(bank.chosen(one_hot(_random(space, 0), width)).any()) for bank in supernet.banks]
+    off = on.count(False)
+    probes = math.ceil(0.3 * off)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        sampled = gradient(0.3)
+        hit = 0
+        for bank, active in zip(supernet.banks, on, strict=True):
+            got, want = bank.chosen(sampled), bank.chosen(whole)
+            if active:
+                torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-7)
+            elif bool(got.any()):
+                hit += 1
+                torch.testing.assert_close(got, want * off / probes, rtol=1e-4, atol=1e-7)
+        assert hit == probes

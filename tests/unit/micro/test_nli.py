@@ -16,8 +16,10 @@ from collections.abc import Callable
 
 import pytest
 
-from peftsearch.micro import grammar
-from peftsearch.micro.grammar import SPLIT_SIZES, SPLITS, Sentence, Split
+from peftsearch.micro import lexicon, nli, sentences
+from peftsearch.micro.lexicon import SPLITS, Split
+from peftsearch.micro.nli import SPLIT_SIZES
+from peftsearch.micro.sentences import Sentence
 from tests.unit.micro.model_checker import has_counterexample, parse
 
 ROWS_CHECKED = 80
@@ -25,10 +27,10 @@ ROWS_CHECKED = 80
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_rows_are_deterministic_distinct_and_balanced(split: Split) -> None:
-    rows = grammar.nli_rows(split)
+    rows = nli.nli_rows(split)
 
-    assert rows == grammar.nli_rows(split)
-    assert rows != grammar.nli_rows(split, seed=1)
+    assert rows == nli.nli_rows(split)
+    assert rows != nli.nli_rows(split, seed=1)
     assert len(rows) == SPLIT_SIZES[split]
     assert [row["idx"] for row in rows] == list(range(len(rows)))
     assert len({(row["premise"], row["hypothesis"]) for row in rows}) == len(rows)
@@ -37,7 +39,7 @@ def test_rows_are_deterministic_distinct_and_balanced(split: Split) -> None:
 
 def test_rows_do_not_depend_on_the_process() -> None:
     code = (
-        "import sys; from peftsearch.micro.grammar import nli_rows;"
+        "import sys; from peftsearch.micro.nli import nli_rows;"
         "sys.stdout.write(str(nli_rows('test')))"
     )
     other = subprocess.run(
@@ -48,24 +50,24 @@ def test_rows_do_not_depend_on_the_process() -> None:
         env={"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path)},
     )
 
-    assert other.stdout == str(grammar.nli_rows("test"))
+    assert other.stdout == str(nli.nli_rows("test"))
 
 
 def test_importing_the_task_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None;"
-        "import peftsearch.micro.grammar, peftsearch.micro.corpus"
+        "import peftsearch.micro.nli, peftsearch.micro.corpus"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(SPLITS, 2)))
 def test_splits_share_neither_content_words_nor_templates(one: Split, other: Split) -> None:
-    seen: list[tuple[set[str], set[grammar.Template]]] = []
+    seen: list[tuple[set[str], set[nli.Template]]] = []
     for split in (one, other):
         pairs = [
             (parse(str(row["premise"])), parse(str(row["hypothesis"])))
-            for row in grammar.nli_rows(split)
+            for row in nli.nli_rows(split)
         ]
         fillers = {
             word
@@ -74,7 +76,7 @@ def test_splits_share_neither_content_words_nor_templates(one: Split, other: Spl
             for word in (s.noun, s.verb, s.adjective, s.adverb)
             if word is not None
         }
-        seen.append((fillers, {grammar.template_of(*pair) for pair in pairs}))
+        seen.append((fillers, {nli.template_of(*pair) for pair in pairs}))
 
     assert not seen[0][0] & seen[1][0]
     assert not seen[0][1] & seen[1][1]
@@ -84,16 +86,16 @@ def test_every_split_uses_all_of_its_words() -> None:
     for split in SPLITS:
         used = {
             word
-            for row in grammar.nli_rows(split)
+            for row in nli.nli_rows(split)
             for word in f"{row['premise']} {row['hypothesis']}".split()
         }
-        words = grammar.lexicon(split)
+        words = lexicon.lexicon(split)
         assert {*words.nouns, *words.verbs, *words.adjectives, *words.adverbs} <= used
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_labels_are_those_of_the_model_checker(split: Split) -> None:
-    rows = random.Random(0).sample(grammar.nli_rows(split), ROWS_CHECKED)
+    rows = random.Random(0).sample(nli.nli_rows(split), ROWS_CHECKED)
 
     for row in rows:
         premise, hypothesis = parse(str(row["premise"])), parse(str(row["hypothesis"]))
@@ -101,11 +103,11 @@ def test_labels_are_those_of_the_model_checker(split: Split) -> None:
 
 
 def test_every_quantifier_direction_is_that_of_the_model_checker() -> None:
-    rng, words = random.Random(0), grammar.lexicon()
-    for form in grammar.template_splits():
+    rng, words = random.Random(0), lexicon.lexicon()
+    for form in nli.template_splits():
         if len(form.edits) == 2:
             continue
-        premise, hypothesis = grammar._fill(rng, form, words)
+        premise, hypothesis = nli._fill(rng, form, words)
         assert has_counterexample(premise, hypothesis) == bool(form.label), (premise, hypothesis)
 
 
@@ -120,7 +122,7 @@ def test_a_world_can_be_wrong_about_the_row() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_no_single_feature_gives_the_label_away(split: Split) -> None:
     """The best guess from one feature alone stays near chance."""
-    rows = grammar.nli_rows(split)
+    rows = nli.nli_rows(split)
     features: dict[str, Callable[[Sentence, Sentence], object]] = {
         "quantifier and negation": lambda p, h: (p.quantifier, p.negated),
         "length of the hypothesis": lambda p, h: len(str(h).split()),
@@ -138,13 +140,11 @@ def test_no_single_feature_gives_the_label_away(split: Split) -> None:
 
 def test_comparing_different_quantifiers_is_refused() -> None:
     with pytest.raises(ValueError, match="quantifier or negation differ"):
-        grammar.entails(Sentence("all", "dogs", "run"), Sentence("some", "dogs", "run"))
+        sentences.entails(Sentence("all", "dogs", "run"), Sentence("some", "dogs", "run"))
 
 
 def test_inputs_are_short() -> None:
     lengths = [
-        len(grammar.PROMPT.format(**row).split())
-        for split in SPLITS
-        for row in grammar.nli_rows(split)
+        len(nli.PROMPT.format(**row).split()) for split in SPLITS for row in nli.nli_rows(split)
     ]
     assert max(lengths) <= 20
