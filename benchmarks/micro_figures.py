@@ -4,8 +4,8 @@
 
 Each method trains at its own learning rate over all sites (or the parts of the layers that fit
 the budget) by the recipe of a quick run, and is scored on test. Full fine-tuning trains all
-weights for 400 steps. Single sites are tried one by one with the best method, to show that
-none of them decides everything.
+weights for 400 steps, at the rate of four that scores best on the selection split. Single sites
+are tried one by one, to show that none of them decides everything.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from peftsearch.baselines import uniform_baselines
 from peftsearch.batches import Batches
 from peftsearch.budget import resolve
 from peftsearch.evaluate import score
+from peftsearch.formats import Feature
 from peftsearch.interrupt import Interrupt
 from peftsearch.retrain import retrain
 from peftsearch.rundir import Events, RunDir
@@ -36,38 +37,50 @@ from peftsearch.session import Session
 from peftsearch.training import learning_rate, schedule
 from peftsearch.workspace import Workspace
 
-FULL_RATE = 5e-4
+FULL_RATES = (2e-4, 5e-4, 1e-3, 2e-3)
 FULL_STEPS = 400
 
 
-def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
-    """Train every weight for 400 steps; the backbone is put back afterwards."""
+def train_all(work: Workspace, features: Sequence[Feature], rate: float, seed: int) -> float:
+    """Train every weight for 400 steps; return the seconds it took."""
     model, settings = work.backbone.model, work.config.retrain
-    splits = work.splits
-    rows = [*splits.search_train, *splits.search_valid, *splits.selection]
-    features, test = work.format.features(rows), work.format.features(splits.test)
+    model.requires_grad_(True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    order = Batches(len(features), settings.batch_size, derive(seed, "order"))
+    model.train()
+    began = time.perf_counter()
+    for step in range(FULL_STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * schedule(step, FULL_STEPS, settings.warmup_fraction)
+        batch = work.format.collate([features[i] for i in order.indices(step)])
+        work.format.loss(model, batch).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+    return time.perf_counter() - began
+
+
+def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
+    """Choose the rate on the selection split, then train on all rows and score on test.
+
+    The backbone is put back afterwards.
+    """
+    model, splits = work.backbone.model, work.features
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    values, seconds = [], []
-    for k in range(seeds):
-        model.requires_grad_(True)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=FULL_RATE, weight_decay=0.0)
-        order = Batches(len(features), settings.batch_size, derive(k, "order"))
-        model.train()
-        began = time.perf_counter()
-        for step in range(FULL_STEPS):
-            for group in optimiser.param_groups:
-                group["lr"] = FULL_RATE * schedule(step, FULL_STEPS, settings.warmup_fraction)
-            batch = work.format.collate([features[i] for i in order.indices(step)])
-            work.format.loss(model, batch).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
-        seconds.append(time.perf_counter() - began)
-        found = score(work.session, model, work.task, work.format, splits.test, test)
-        values.append(found[work.task.metric])
+
+    def run(features: Sequence[Feature], scored: Sequence[Feature], rate: float, seed: int) -> Any:
+        seconds = train_all(work, features, rate, seed)
+        found = score(work.session, model, work.task, work.format, scored)[work.task.metric]
         model.load_state_dict(kept)
+        return found, seconds
+
+    selected = {r: run(splits.race_train, splits.selection, r, 0)[0] for r in FULL_RATES}
+    rate = max(FULL_RATES, key=lambda r: selected[r])
+    trained = [run(splits.train, splits.test, rate, k) for k in range(seeds)]
     model.requires_grad_(False)
-    return row("full fine-tuning", "100%", model.num_parameters(), FULL_RATE, values, seconds)
+    values, seconds = zip(*trained, strict=True)
+    found = row("full fine-tuning", "100%", model.num_parameters(), rate, values, seconds)
+    return found | {"selection": {f"{r:g}": value for r, value in selected.items()}}
 
 
 def row(
@@ -93,8 +106,7 @@ def train_choices(
     """Train an architecture over all seeds."""
     folder = work.session.run.file("figures", share.replace("%", "pct"), name)
     architecture = work.architecture(choices)
-    found = retrain(work.session, work.backbone, work.task, work.format, work.splits,
-                    architecture, name, "baselines", folder)  # fmt: skip
+    found = retrain(work, architecture, name, "baselines", folder)
     seconds = [json.loads(p.read_text())["seconds"] for p in folder.glob("seed-*/metrics.json")]
     rate = learning_rate(work.config, architecture.methods[0])
     return row(name, share, architecture.num_params, rate, found["values"], seconds)
@@ -102,8 +114,7 @@ def train_choices(
 
 def figures(work: Workspace, budgets: Sequence[str], single_sites: bool) -> list[dict[str, Any]]:
     """Return all rows."""
-    test = work.format.features(work.splits.test)
-    zero = score(work.session, work.backbone.model, work.task, work.format, work.splits.test, test)
+    zero = score(work.session, work.backbone.model, work.task, work.format, work.features.test)
     rows = [row("zero-shot", "0", 0, 0.0, [zero[work.task.metric]], [])]
     rows.append(full_fine_tuning(work, work.config.seeds))
     for share in budgets:

@@ -10,7 +10,6 @@ from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import METRICS
-from peftsearch.tasks.rows import Row
 
 _BATCH = 64
 
@@ -43,9 +42,8 @@ def score(
     model: torch.nn.Module,
     task: Task,
     task_format: Format,
-    rows: Sequence[Row],
     features: Sequence[Feature],
 ) -> dict[str, float]:
     """Predict and score in one go."""
     predicted = predictions(session, model, task_format, features)
-    return scores(task, task_format.references(rows), predicted)
+    return scores(task, [feature.reference for feature in features], predicted)

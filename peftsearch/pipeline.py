@@ -15,6 +15,7 @@ from peftsearch.budget import parse
 from peftsearch.config import RunConfig
 from peftsearch.environment import hardware, versions
 from peftsearch.errors import ConfigError
+from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
 from peftsearch.planning import plan
 from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
@@ -179,7 +180,8 @@ class _Runner:
         from peftsearch.session import peak_bytes
         from peftsearch.stages import COMPUTE
 
-        return COMPUTE[name](work), peak_bytes()
+        with frozen_heap():
+            return COMPUTE[name](work), peak_bytes()
 
     def _report(self) -> tuple[int, int]:
         from peftsearch.report import write_report

@@ -12,15 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone
 from peftsearch.evaluate import score
-from peftsearch.formats import Format
 from peftsearch.search.measure import Sample
 from peftsearch.seeds import derive
-from peftsearch.session import Session
-from peftsearch.tasks.base import Task
-from peftsearch.tasks.rows import Row
 from peftsearch.training import Job, train
+from peftsearch.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -50,15 +46,7 @@ def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
     return sorted(samples, key=lambda s: (-s.score, s.loss, s.num_params))[:count]
 
 
-def run_race(
-    session: Session,
-    backbone: Backbone,
-    task: Task,
-    task_format: Format,
-    train_rows: Sequence[Row],
-    selection_rows: Sequence[Row],
-    contestants: Sequence[Contestant],
-) -> dict[str, object]:
+def run_race(work: Workspace, contestants: Sequence[Contestant]) -> dict[str, object]:
     """Train every contestant briefly and choose.
 
     A contestant that finished before an interruption is not trained again.
@@ -67,9 +55,9 @@ def run_race(
         The content of ``race.json``. The winner has the best selection score; among equals the
         one with fewer parameters, then the one named first.
     """
+    session, backbone, task = work.session, work.backbone, work.task
     steps = session.config.race.steps
-    features = task_format.features(train_rows)
-    selection = task_format.features(selection_rows)
+    features, selection = work.features.race_train, work.features.selection
     rows = []
     for contestant in contestants:
         result = session.run.file("race", f"{contestant.name}.result.json")
@@ -83,8 +71,8 @@ def run_race(
                 checkpoint=session.run.file("race", f"{contestant.name}.checkpoint.safetensors"),
             )
             contestant.architecture.save(session.run.file("race", f"{contestant.name}.json"))
-            trained = train(session, backbone, task_format, features, job)
-            value = score(session, backbone.model, task, task_format, selection_rows, selection)
+            trained = train(session, backbone, work.format, features, job)
+            value = score(session, backbone.model, task, work.format, selection)
             trained.remove()
             session.run.write_json(
                 f"race/{result.name}", {"score": value[task.metric], "seconds": trained.seconds}
@@ -100,7 +88,7 @@ def run_race(
         "format": 1,
         "metric": task.metric,
         "steps": steps,
-        "rows": len(selection_rows),
+        "rows": len(selection),
         "contestants": rows,
         "winner": rows[best]["name"],
     }

@@ -14,29 +14,18 @@ from typing import Any
 from safetensors.torch import save_file
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone
 from peftsearch.evaluate import score
-from peftsearch.formats import Feature, Format
 from peftsearch.rundir import atomic_path, read_json, write_json
 from peftsearch.seeds import derive
-from peftsearch.session import Session
-from peftsearch.tasks.base import Splits, Task
 from peftsearch.training import Job, Trained, train
+from peftsearch.workspace import Workspace
 
 ADAPTER = "adapter.safetensors"
 HEAD = "head.safetensors"
 
 
 def retrain(
-    session: Session,
-    backbone: Backbone,
-    task: Task,
-    task_format: Format,
-    splits: Splits,
-    architecture: Architecture,
-    name: str,
-    stage: str,
-    folder: Path,
+    work: Workspace, architecture: Architecture, name: str, stage: str, folder: Path
 ) -> dict[str, Any]:
     """Train over all seeds; what is finished is read back, not trained again.
 
@@ -44,11 +33,7 @@ def retrain(
     scores nothing any more) for a fixed number of steps, so no split picks a checkpoint.
 
     Args:
-        session: The run: settings, events, interruptions.
-        backbone: The frozen model; nothing is inserted before or after.
-        task: What is learned.
-        task_format: How the task meets the model.
-        splits: Its rows.
+        work: The run; nothing is inserted on its backbone before or after.
         architecture: What is inserted.
         name: Shown in progress.
         stage: ``retrain`` or ``baselines``.
@@ -57,63 +42,44 @@ def retrain(
     Returns:
         ``mean``, ``sd`` (None for one seed), ``n``, ``values`` and ``num_params``.
     """
-    rows = [*splits.search_train, *splits.search_valid, *splits.selection]
-    features = task_format.features(rows)
-    test = task_format.features(splits.test)
-    values = []
-    for k in range(session.config.seeds):
-        target = folder / f"seed-{k}" / "metrics.json"
-        if not target.is_file():
-            _one_seed(session, backbone, task, task_format, splits, features, test,
-                      architecture, name, stage, target.parent, k)  # fmt: skip
-        values.append(read_json(target)["score"])
+    config, values = work.config, []
+    for k in range(config.seeds):
+        target = folder / f"seed-{k}"
+        if not (target / "metrics.json").is_file():
+            job = Job(
+                name=name if config.seeds == 1 else f"{name} seed {k}",
+                stage=stage,
+                architecture=architecture,
+                steps=config.retrain.steps,
+                seed=derive(config.seed, "retrain", k),
+                checkpoint=target / "checkpoint.safetensors",
+            )
+            write_json(target / "metrics.json", {"format": 1, "seed": k, **_train(work, job)})
+            job.checkpoint.unlink(missing_ok=True)
+        values.append(read_json(target / "metrics.json")["score"])
     return spread(values, architecture.num_params)
 
 
-def _one_seed(
-    session: Session,
-    backbone: Backbone,
-    task: Task,
-    task_format: Format,
-    splits: Splits,
-    features: Sequence[Feature],
-    test: Sequence[Feature],
-    architecture: Architecture,
-    name: str,
-    stage: str,
-    folder: Path,
-    k: int,
-) -> None:
-    job = Job(
-        name=name if session.config.seeds == 1 else f"{name} seed {k}",
-        stage=stage,
-        architecture=architecture,
-        steps=session.config.retrain.steps,
-        seed=derive(session.config.seed, "retrain", k),
-        checkpoint=folder / "checkpoint.safetensors",
-    )
-    trained = train(session, backbone, task_format, features, job)
-    metrics = score(session, backbone.model, task, task_format, splits.test, test)
-    for extra, extra_rows in splits.more_tests.items():
-        found = score(session, backbone.model, task, task_format, extra_rows,
-                      task_format.features(extra_rows))  # fmt: skip
+def _train(work: Workspace, job: Job) -> dict[str, Any]:
+    """Train once, keep the weights beside the checkpoint, and score them on test."""
+    model, task = work.backbone.model, work.task
+    trained = train(work.session, work.backbone, work.format, work.features.train, job)
+    metrics = score(work.session, model, task, work.format, work.features.test)
+    for extra, features in work.features.more_tests.items():
+        found = score(work.session, model, task, work.format, features)
         metrics.update({f"{extra}/{metric}": value for metric, value in found.items()})
-    _save(trained, folder)
+    _save(trained, job.checkpoint.parent)
     trained.remove()
-    record = {
-        "format": 1,
-        "seed": k,
+    return {
         "metric": task.metric,
         "test": metrics,
         "score": metrics[task.metric],
         "num_params": trained.num_params,
-        "head_params": backbone.num_head_parameters,
+        "head_params": work.backbone.num_head_parameters,
         "steps": job.steps,
         "seconds": trained.seconds,
         "final_loss": trained.final_loss,
     }
-    write_json(folder / "metrics.json", record)
-    job.checkpoint.unlink(missing_ok=True)
 
 
 def _save(trained: Trained, folder: Path) -> None:

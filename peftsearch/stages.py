@@ -9,29 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
-from peftsearch.discretise import solve
-from peftsearch.errors import BudgetError, ConfigError, ExportError
+from peftsearch.errors import ConfigError, ExportError
 from peftsearch.export.base import Bundle, exporter, logits_of, verify
 from peftsearch.injection import insert_architecture, load_state, remove_all
-from peftsearch.race import Contestant, best_measured, run_race
+from peftsearch.race import run_race
 from peftsearch.retrain import ADAPTER, HEAD, retrain
 from peftsearch.rundir import read_json, write_json
 from peftsearch.search.loop import CHECKPOINT, Search
-from peftsearch.search.measure import draw, measure
 from peftsearch.seeds import derive
+from peftsearch.shortlist import build_supernet, shortlist
 from peftsearch.space import SearchSpace
-from peftsearch.supernet.supernet import Supernet
 from peftsearch.workspace import Workspace
-
-#: Share of the budget that a proposal of the gates uses at least.
-_LEAST_USE = 0.9
-#: Share of the gates in which two knapsack proposals must differ.
-_DIVERSITY = 0.1
 
 
 def prepare(work: Workspace) -> int:
@@ -54,29 +45,21 @@ def prepare(work: Workspace) -> int:
 
 def search(work: Workspace) -> int:
     """Train the supernet and its gates."""
-    splits, config = work.splits, work.config
-    supernet = _supernet(work)
+    supernet = build_supernet(work)
     try:
         loop = Search(
             work.session,
             supernet,
             work.budget.limit,
             work.format,
-            work.format.features(splits.search_train),
-            work.format.features(splits.search_valid),
+            work.features.search_train,
+            work.features.search_valid,
         )
         with loop.trace:
             loop.run()
     finally:
         supernet.remove()
-    return config.search.steps
-
-
-def _supernet(work: Workspace) -> Supernet:
-    work.seed_everything("supernet")
-    work.backbone.reset_head(derive(work.config.seed, "supernet", "head"))
-    space = SearchSpace.from_json(work.session.run.read_json("space.json"))
-    return Supernet(work.backbone, space)
+    return work.config.search.steps
 
 
 def discretise(work: Workspace) -> int:
@@ -84,125 +67,12 @@ def discretise(work: Workspace) -> int:
     run = work.session.run
     if not run.file(CHECKPOINT).is_file():
         raise ConfigError(f"{run.path} has no finished search.", f"peftsearch search {run.path}")
-    contestants = _shortlist(work)
-    splits = work.splits
-    result = run_race(
-        work.session,
-        work.backbone,
-        work.task,
-        work.format,
-        [*splits.search_train, *splits.search_valid],
-        splits.selection,
-        contestants,
-    )
+    contestants = shortlist(work)
+    result = run_race(work, contestants)
     winner = next(c for c in contestants if c.name == result["winner"])
     run.write_json("race.json", result)
     winner.architecture.save(run.file("architecture.json"))
     return work.config.race.steps * len(contestants)
-
-
-def _shortlist(work: Workspace) -> list[Contestant]:
-    """Return proposals of the gates, the best measured, and the uniform baselines."""
-    supernet = _supernet(work)
-    try:
-        tensors, _ = checkpoint.load(work.session.run.file(CHECKPOINT))
-        checkpoint.restore_weights(supernet.named_weights(), tensors)
-        checkpoint.restore_weights({"alphas": supernet.gates.alphas}, tensors)
-        _restore_head(work, tensors)
-        proposed, measured = _proposals(work, supernet)
-    finally:
-        supernet.remove()
-    space = supernet.space
-    named = {
-        **{f"gates-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(proposed)},
-        **{f"supernet-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(measured)},
-        **plain.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit),
-    }
-    contestants: dict[Any, Contestant] = {}
-    for name, choices in named.items():
-        architecture = work.architecture(choices)
-        # The same architecture races once, under the name it was found by first.
-        contestants.setdefault(
-            architecture.choices, Contestant(name, name.split("-")[0], architecture)
-        )
-    return list(contestants.values())
-
-
-def _restore_head(work: Workspace, tensors: dict[str, torch.Tensor]) -> None:
-    from peftsearch.backbones.base import head_parameters
-
-    checkpoint.restore_weights(dict(head_parameters(work.backbone.model)), tensors)
-
-
-def _proposals(work: Workspace, supernet: Supernet) -> tuple[list[list[int]], list[list[int]]]:
-    """Return candidate indices from the knapsack over the gates, and from measurement.
-
-    Half of the contestants (rounded down, at least one) come from the gates.
-    """
-    config, space, limit = work.config, supernet.space, work.budget.limit
-    with torch.no_grad():
-        log_p = supernet.gates.log_prior()
-        _, price = supernet.gates.priced(log_p, float(limit))
-    values = [
-        row[: len(gate.candidates)].tolist() for row, gate in zip(log_p, space.gates, strict=True)
-    ]
-    from_gates = max(1, config.race.contestants // 2)
-    apart = max(1, round(_DIVERSITY * len(space.gates)))
-    proposed: list[list[int]] = []
-    for _ in range(from_gates):
-        proposed.append(_knapsack(space, values, limit, proposed, apart))
-    seed = derive(config.seed, "measure")
-    drawn = draw(supernet, limit, config.search.measured, seed)
-    listed = list(dict.fromkeys([*map(tuple, proposed), *drawn]))
-    rows = work.splits.search_valid[: config.search.valid_rows]
-    features = work.format.features(rows)
-    samples = measure(work.session, supernet, work.task, work.format, rows, features, listed)
-    work.session.run.write_json(
-        "search/measured.json",
-        {
-            "format": 1,
-            "metric": work.task.metric,
-            "chance": _chance(work, rows),
-            "price": float(price),
-            "values": values,
-            "samples": [
-                {"num_params": s.num_params, "score": s.score, "loss": s.loss} for s in samples
-            ],
-        },
-    )
-    best = best_measured(samples, config.race.contestants)
-    others = [list(s.candidates) for s in best if list(s.candidates) not in proposed]
-    return proposed, others[: max(0, config.race.contestants - from_gates)]
-
-
-def _knapsack(
-    space: SearchSpace,
-    values: list[list[float]],
-    limit: int,
-    exclude: list[list[int]],
-    apart: int,
-) -> list[int]:
-    """Return the most probable architecture that uses the budget.
-
-    Where the price binds, the gates spend the budget *in expectation*; their single most
-    probable architecture may still be nearly empty. So the knapsack is held to the shell in
-    which typical samples lie.
-    """
-    try:
-        return solve(space, values, limit, exclude, apart, least_cost=int(_LEAST_USE * limit))
-    except BudgetError:  # the whole space costs less than that
-        return solve(space, values, limit, exclude, apart)
-
-
-def _chance(work: Workspace, rows: list[dict[str, Any]]) -> float:
-    """Return the best score of always giving the same answer."""
-    from peftsearch.evaluate import scores
-
-    references = work.format.references(rows)
-    answers = sorted(set(references))
-    return max(
-        scores(work.task, references, [answer] * len(rows))[work.task.metric] for answer in answers
-    )
 
 
 def retrain_found(work: Workspace) -> int:
@@ -210,8 +80,7 @@ def retrain_found(work: Workspace) -> int:
     run = work.session.run
     architecture = found_architecture(work)
     folder = run.file("retrain")
-    result = retrain(work.session, work.backbone, work.task, work.format, work.splits,
-                     architecture, "found", "retrain", folder)  # fmt: skip
+    result = retrain(work, architecture, "found", "retrain", folder)
     write_json(folder / "metrics.json", {"format": 1, "name": "found", **result})
     return work.config.retrain.steps * work.config.seeds
 
@@ -249,8 +118,7 @@ def run_baselines(work: Workspace) -> int:
             result = read_json(run.file("retrain", "metrics.json"))
             result.pop("name")
         else:
-            result = retrain(work.session, work.backbone, work.task, work.format, work.splits,
-                             architecture, name, "baselines", folder)  # fmt: skip
+            result = retrain(work, architecture, name, "baselines", folder)
             trained += 1
         write_json(folder / "metrics.json", {"format": 1, "name": name, **result})
     return config.retrain.steps * config.seeds * trained
@@ -315,8 +183,7 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
         raise ConfigError(f"{path} has no retrained weights yet.", f"peftsearch retrain {path}")
     weights = load_file(folder / ADAPTER) if (folder / ADAPTER).is_file() else {}
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
-    features = work.format.features(work.splits.selection[:8])
-    inputs = work.format.collate(features)
+    inputs = work.format.collate(work.features.selection[:8])
     # Half precision would blur the comparison; every bfloat16 number is a float32 number too.
     model = work.backbone.model.float()
     insertions = insert_architecture(work.backbone.hosts, architecture)

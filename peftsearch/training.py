@@ -22,7 +22,7 @@ from peftsearch.errors import BudgetError, DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.injection import Insertion, insert_architecture, remove_all, state
 from peftsearch.seeds import derive
-from peftsearch.session import Session, finite
+from peftsearch.session import Session, finite, seed_torch
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def train(session: Session, backbone: Backbone, task_format: Format, features: S
         StoppedError: The user asked to stop; the state is saved.
     """
     backbone.reset_head(derive(job.seed, "head"))
-    torch.manual_seed(derive(job.seed, "start"))
+    seed_torch(derive(job.seed, "start"))
     insertions = insert_architecture(backbone.hosts, job.architecture)
     used = sum(insertion.num_params for insertion in insertions)
     if used > job.architecture.limit:
@@ -180,7 +180,7 @@ class _Loop:
         self.model.train()
         began = time.perf_counter()
         while self.step < job.steps and optimiser is not None:
-            torch.manual_seed(derive(job.seed, "step", self.step))
+            seed_torch(derive(job.seed, "step", self.step))
             set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
             rows = [features[i] for i in order.indices(self.step)]
             loss = self._update(optimiser, task_format, rows)

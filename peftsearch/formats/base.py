@@ -22,10 +22,12 @@ class Feature:
     Attributes:
         inputs: Token lists by the name of the model's argument, without padding.
         target: Token ids of the answer (text-to-text), a label id, or a number (regression).
+        reference: What is right, in the form of :meth:`Format.predict`.
     """
 
     inputs: dict[str, list[int]]
     target: list[int] | int | float
+    reference: float
 
 
 class Format(Protocol):
@@ -65,8 +67,8 @@ class Format(Protocol):
         """Label ids, or numbers for regression, one a row."""
         ...
 
-    def references(self, rows: Sequence[Row]) -> list[float]:
-        """What is right for rows, in the form of :meth:`predict`."""
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float], float]:
+        """What :meth:`predict` and :meth:`loss` return, from one pass."""
         ...
 
 

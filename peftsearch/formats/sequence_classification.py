@@ -55,8 +55,8 @@ class SequenceClassification:
             )
             for place, i in enumerate(long):
                 inputs[i] = {name: cut[name][place] for name in cut}
-        label = self.task.label_column
-        return [Feature(i, row[label]) for i, row in zip(inputs, rows, strict=True)]
+        labels = [row[self.task.label_column] for row in rows]
+        return [Feature(i, y, float(y)) for i, y in zip(inputs, labels, strict=True)]
 
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (batch, longest) and labels (batch,)."""
@@ -71,10 +71,12 @@ class SequenceClassification:
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """Mean cross-entropy, or mean squared error for regression, in float32."""
-        logits = self._logits(model, batch)
+        return self._loss_of(self._logits(model, batch), batch["labels"])
+
+    def _loss_of(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self._regression:
-            return functional.mse_loss(logits.squeeze(1), batch["labels"])
-        return functional.cross_entropy(logits, batch["labels"])
+            return functional.mse_loss(logits.squeeze(1), labels)
+        return functional.cross_entropy(logits, labels)
 
     @torch.no_grad()
     def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
@@ -83,13 +85,16 @@ class SequenceClassification:
 
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
         """Label ids, or numbers for regression."""
-        scores = self.scores(model, batch)
+        return self._answers(self.scores(model, batch))
+
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float], float]:
+        """Predictions and mean loss, from one pass."""
+        found = self.scores(model, batch)
+        return self._answers(found), float(self._loss_of(found, batch["labels"]))
+
+    def _answers(self, scores: Tensor) -> list[float]:
         best = scores.squeeze(1) if self._regression else scores.argmax(1)
         return [float(value) for value in best.tolist()]
-
-    def references(self, rows: Sequence[Row]) -> list[float]:
-        """Label ids or numbers of rows."""
-        return [float(row[self.task.label_column]) for row in rows]
 
     def _logits(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}

@@ -96,8 +96,9 @@ class TextToText:
             if len(ids) > self.max_length:
                 self.truncated += 1
                 ids = shorten(field, self.task.template, self._tokenizer, self.max_length)
-            target = self._targets[self._word_of(row[self.task.label_column])]
-            found.append(Feature({"input_ids": list(ids)}, target))
+            label = row[self.task.label_column]
+            target = self._targets[self._word_of(label)]
+            found.append(Feature({"input_ids": list(ids)}, target, float(label)))
         return found
 
     def _word_of(self, label: float) -> int:
@@ -174,12 +175,20 @@ class TextToText:
 
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
         """The most likely label ids, or numbers for regression."""
-        best: list[int] = self.scores(model, batch).argmax(1).tolist()
-        return [self._numbers[i] if self._numbers else float(i) for i in best]
+        return self._answers(self.scores(model, batch))
 
-    def references(self, rows: Sequence[Row]) -> list[float]:
-        """Label ids or numbers of rows."""
-        return [float(row[self.task.label_column]) for row in rows]
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float], float]:
+        """Predictions, and the mean token loss of the right words."""
+        found, labels = self.scores(model, batch), batch["labels"]
+        table = self._table.to(labels.device)
+        whole = functional.pad(labels, (0, table.shape[1] - labels.shape[1]), value=IGNORED)
+        right = (whole.unsqueeze(1) == table).all(-1).int().argmax(1, keepdim=True)  # (B, 1)
+        loss = -found.gather(1, right).sum() / (labels != IGNORED).sum()
+        return self._answers(found), float(loss)
+
+    def _answers(self, scores: Tensor) -> list[float]:
+        best: list[int] = scores.argmax(1).tolist()
+        return [self._numbers[i] if self._numbers else float(i) for i in best]
 
     def _shifted(self, labels: Tensor) -> Tensor:
         """Decoder inputs for labels: the start token, then all labels but the last."""

@@ -24,7 +24,7 @@ from peftsearch.formats import Feature, Format
 from peftsearch.rundir import JsonLines
 from peftsearch.search import hypergradient, schedules
 from peftsearch.seeds import derive
-from peftsearch.session import Session, finite
+from peftsearch.session import Session, finite, seed_torch
 from peftsearch.supernet.gates import sample
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import make_optimiser, micro_batches, parameter_groups, schedule, set_rates
@@ -118,7 +118,7 @@ class Search:
         gates = self.supernet.gates
         log_q, _ = gates.priced(gates.log_prior(), now.target)
         mixed = gates.explored(log_q, now.exploration, now.target)
-        torch.manual_seed(derive(self.seed, stream, self.step))
+        seed_torch(derive(self.seed, stream, self.step))
         return sample(mixed, self.config.architectures_per_batch, now.temperature)
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:

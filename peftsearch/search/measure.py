@@ -16,11 +16,10 @@ from peftsearch.errors import StoppedError
 from peftsearch.evaluate import scores
 from peftsearch.formats import Feature, Format
 from peftsearch.seeds import derive
-from peftsearch.session import Session
+from peftsearch.session import Session, seed_torch
 from peftsearch.supernet.gates import one_hot, sample
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks.base import Task
-from peftsearch.tasks.rows import Row
 
 _BATCH = 64
 #: Share of uniform sampling among the measured architectures: the gates may be wrong.
@@ -56,7 +55,7 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     gates = supernet.gates
     log_q, _ = gates.priced(gates.log_prior(), float(limit))
     mixed = gates.explored(log_q, _EXPLORATION, float(limit))
-    torch.manual_seed(derive(seed, "draw"))
+    seed_torch(derive(seed, "draw"))
     near: dict[tuple[int, ...], None] = {}
     far: dict[tuple[int, ...], None] = {}
     for row in sample(mixed, 40 * count, 1.0).argmax(-1).tolist():
@@ -72,7 +71,6 @@ def measure(
     supernet: Supernet,
     task: Task,
     task_format: Format,
-    rows: Sequence[Row],
     features: Sequence[Feature],
     architectures: Sequence[tuple[int, ...]],
 ) -> list[Sample]:
@@ -83,10 +81,12 @@ def measure(
     """
     model = supernet.backbone.model.eval()
     width = supernet.gates.alphas.shape[1]
-    references = task_format.references(rows)
+    # Rows of like length together: less padding, the same scores.
+    rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
+    references = [feature.reference for feature in rows]
     batches = [
-        session.to_device(task_format.collate(features[i : i + _BATCH]))
-        for i in range(0, len(features), _BATCH)
+        session.to_device(task_format.collate(rows[i : i + _BATCH]))
+        for i in range(0, len(rows), _BATCH)
     ]
     found = []
     for number, candidates in enumerate(architectures):
@@ -97,8 +97,9 @@ def measure(
         loss = 0.0
         for batch in batches:
             with session.accelerator.autocast():
-                predicted += task_format.predict(model, batch)
-                loss += float(task_format.loss(model, batch)) * len(batch["input_ids"])
+                answers, mean_loss = task_format.assess(model, batch)
+            predicted += answers
+            loss += mean_loss * len(answers)
         value = scores(task, references, predicted)[task.metric]
         cost = cost_of(supernet.space, candidates)
         found.append(Sample(tuple(candidates), cost, value, loss / len(features)))

@@ -11,7 +11,7 @@ from tests.rules.sources import ROOT, modules, tree
 
 #: From the bottom up. A file or folder may import from its own layer and from those below.
 LAYERS = (
-    "errors nearest seeds site environment",
+    "errors nearest seeds site environment garbage",
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
@@ -24,6 +24,7 @@ LAYERS = (
     "evaluate testing",
     "search",
     "race retrain report",
+    "shortlist",
     "stages",
     "planning",
     "pipeline",
@@ -39,7 +40,7 @@ UPWARDS = {
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
     "backbones checkpoint evaluate export formats injection methods race retrain search session "
-    "stages supernet testing training workspace"
+    "shortlist stages supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

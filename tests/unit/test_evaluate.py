@@ -28,9 +28,6 @@ class Echo:
         self.sizes.append(len(batch["first"]))
         return [float(x) for x in batch["first"]]
 
-    def references(self, rows: list[Any]) -> list[float]:
-        return [float(row["label"]) for row in rows]
-
 
 @pytest.fixture
 def session() -> Any:
@@ -41,7 +38,7 @@ def session() -> Any:
 def test_order(session: Any) -> None:
     torch.manual_seed(0)
     lengths = torch.randint(1, 9, (150,)).tolist()
-    features = [Feature({"input_ids": [i] * length}, 0) for i, length in enumerate(lengths)]
+    features = [Feature({"input_ids": [i] * length}, 0, 0.0) for i, length in enumerate(lengths)]
     echo: Any = Echo()
     model = torch.nn.Linear(1, 1).train()
     found = evaluate.predictions(session, model, echo, features)
@@ -50,10 +47,10 @@ def test_order(session: Any) -> None:
 
 
 def test_every_metric_of_the_task(session: Any) -> None:
-    rows: Any = [{"label": label} for label in (0, 1, 1, 0)]
-    features = [Feature({"input_ids": [first]}, 0) for first in (0, 1, 0, 0)]
+    pairs = zip((0, 1, 0, 0), (0, 1, 1, 0), strict=True)
+    features = [Feature({"input_ids": [first]}, label, float(label)) for first, label in pairs]
     echo: Any = Echo()
-    found = evaluate.score(session, torch.nn.Linear(1, 1), tasks.get("mrpc"), echo, rows, features)
+    found = evaluate.score(session, torch.nn.Linear(1, 1), tasks.get("mrpc"), echo, features)
     assert set(found) == set(tasks.get("mrpc").metrics)
     assert found["accuracy"] == 0.75
     assert found["f1"] == pytest.approx(2 / 3)

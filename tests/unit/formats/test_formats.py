@@ -134,7 +134,7 @@ def test_regression_answers_numbers_as_t5_does() -> None:
     target = features[0].target
     assert isinstance(target, list)
     assert tokenizer.decode(target[:-1]) == "3.4"
-    assert format.references([SCORED]) == [3.49]
+    assert [f.reference for f in format.features([SCORED])] == [3.49]
     (answer,) = format.predict(model, format.collate(features))
     assert answer in [round(0.2 * i, 1) for i in range(26)]
     with pytest.raises(ConfigError, match=r"the label 7 .* lies outside the answers 0 to 5"):
@@ -196,7 +196,7 @@ def test_sequence_classification_batch() -> None:
     logits = model(**expected).logits.detach()
     torch.testing.assert_close(format.scores(model, batch), logits)
     assert format.predict(model, batch) == [float(i) for i in logits.argmax(1).tolist()]
-    assert format.references(ROWS) == [0.0, 1.0, 1.0]
+    assert [f.reference for f in format.features(ROWS)] == [0.0, 1.0, 1.0]
 
 
 def test_sequence_classification_of_numbers() -> None:
@@ -250,3 +250,17 @@ def test_token_mean_of_the_loss() -> None:
     kept = batch["labels"] != -100
     expected = functional.cross_entropy(logits[kept], batch["labels"][kept])
     torch.testing.assert_close(format.loss(model, batch), expected)
+
+
+@pytest.mark.parametrize("family", ["t5", "bert"])
+@pytest.mark.parametrize("name", ["rte", "stsb"])
+def test_one_pass_gives_predictions_and_loss(family: str, name: str) -> None:
+    task = get(name)
+    tokenizer, model = t5() if family == "t5" else bert(outputs=max(1, len(task.labels)))
+    format = make_format(task, tokenizer, model.config)
+    rows = ROWS if name == "rte" else [{**row, "label": 1.7 * i} for i, row in enumerate(ROWS)]
+    batch = format.collate(format.features(rows))
+    with torch.no_grad():
+        answers, loss = format.assess(model, batch)
+        assert answers == format.predict(model, batch)
+        assert loss == pytest.approx(float(format.loss(model, batch)), rel=1e-5)
