@@ -102,39 +102,38 @@ def test_outputs_equal_peft(method: str, backbone: str) -> None:
     assert trained == counted
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_layernorm_gradients_equal_those_of_the_norm_itself(backbone: str) -> None:
-    """The stored difference has the gradient of the norm's own weight and bias."""
+def _with_gradients(backbone: str, method: str) -> list[tuple[Any, Any]]:
+    """Return every inserted layer with the module of an untouched copy, both with gradients."""
     model = FACTORIES[backbone]()
     plain = copy.deepcopy(model)
     batch = inputs(model)
     wrapped = wrap("test", model)
-    choices = testing.choices_for(wrapped, "layernorm")
-    architecture = testing.architecture_of(wrapped, choices)
+    architecture = testing.architecture_of(wrapped, testing.choices_for(wrapped, method))
     insertions = insert_architecture(wrapped.hosts, architecture)
-    model(**batch).logits.square().sum().backward()
-    plain(**batch).logits.square().sum().backward()
-    for insertion in insertions:
-        for name, layer in insertion.layers.items():
-            norm = plain.get_submodule(module_paths(model, [insertion.anchors[name]])[0])
-            torch.testing.assert_close(layer.weight.grad, norm.weight.grad, rtol=1e-4, atol=1e-4)
-            if layer.bias is not None:
-                torch.testing.assert_close(layer.bias.grad, norm.bias.grad, rtol=1e-4, atol=1e-4)
+    for each in (model, plain):
+        each(**batch).logits.square().sum().backward()
+    return [
+        (layer, plain.get_submodule(module_paths(model, [insertion.anchors[name]])[0]))
+        for insertion in insertions
+        for name, layer in insertion.layers.items()
+    ]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_layernorm_gradients_equal_those_of_the_norm_itself(backbone: str) -> None:
+    """The stored difference has the gradient of the norm's own weight and bias."""
+    pairs = _with_gradients(backbone, "layernorm")
+    assert pairs
+    for layer, norm in pairs:
+        torch.testing.assert_close(layer.weight.grad, norm.weight.grad, rtol=1e-4, atol=1e-4)
+        if layer.bias is not None:
+            torch.testing.assert_close(layer.bias.grad, norm.bias.grad, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", ["bert", "roberta"])
 def test_bitfit_gradients_equal_those_of_the_bias_itself(backbone: str) -> None:
     """Where the backbone has a bias, the shift is that bias."""
-    model = FACTORIES[backbone]()
-    plain = copy.deepcopy(model)
-    batch = inputs(model)
-    wrapped = wrap("test", model)
-    choices = testing.choices_for(wrapped, "bitfit")
-    architecture = testing.architecture_of(wrapped, choices)
-    insertions = insert_architecture(wrapped.hosts, architecture)
-    model(**batch).logits.square().sum().backward()
-    plain(**batch).logits.square().sum().backward()
-    for insertion in insertions:
-        for name, layer in insertion.layers.items():
-            module = plain.get_submodule(module_paths(model, [insertion.anchors[name]])[0])
-            torch.testing.assert_close(layer.delta.grad, module.bias.grad, rtol=1e-4, atol=1e-4)
+    pairs = _with_gradients(backbone, "bitfit")
+    assert pairs
+    for layer, module in pairs:
+        torch.testing.assert_close(layer.delta.grad, module.bias.grad, rtol=1e-4, atol=1e-4)
