@@ -8,8 +8,8 @@ import torch
 
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
+from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
-from peftsearch.tasks.metrics import METRICS
 
 _BATCH = 64
 
@@ -32,11 +32,6 @@ def predictions(
     return [value for _, value in placed]
 
 
-def scores(task: Task, references: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
-    """Return every metric of the task; the first is the primary one."""
-    return {name: float(METRICS[name](references, predicted)) for name in task.metrics}
-
-
 def score(
     session: Session,
     model: torch.nn.Module,
@@ -44,6 +39,10 @@ def score(
     task_format: Format,
     features: Sequence[Feature],
 ) -> dict[str, float]:
-    """Predict and score in one go."""
+    """Predict, and return every metric of the task; the first is the primary one.
+
+    Raises:
+        DivergedError: A prediction is not a finite number.
+    """
     predicted = predictions(session, model, task_format, features)
-    return scores(task, [feature.reference for feature in features], predicted)
+    return metrics.score(task.metrics, [feature.reference for feature in features], predicted)

@@ -136,20 +136,30 @@ def insert_architecture(hosts: Sequence[SiteHost], architecture: Architecture) -
     """
     by_id = {host.site.id: host for host in hosts}
     _check(architecture, by_id)
-    insertions = [insert_choice(by_id[c.site], c) for c in architecture.active]
-    for insertion in insertions:
-        if insertion.num_params != insertion.choice.num_params:
-            remove_all(insertions)
-            raise ConfigError(
-                f"{insertion.choice.site}: {insertion.choice.method} creates "
-                f"{insertion.num_params:,} parameters on this model; the architecture says "
-                f"{insertion.choice.num_params:,}. Was it found on a model of another shape?"
-            )
+    insertions: list[Insertion] = []
+    try:
+        for choice in architecture.active:
+            insertions.append(insert_choice(by_id[choice.site], choice))
+            _check_count(insertions[-1])
+    except BaseException:
+        remove_all(insertions)
+        raise
     return insertions
 
 
+def _check_count(insertion: Insertion) -> None:
+    choice = insertion.choice
+    if insertion.num_params != choice.num_params:
+        raise ConfigError(
+            f"{choice.site}: {choice.method} creates {insertion.num_params:,} parameters on this "
+            f"model; the architecture says {choice.num_params:,}. Was it found on a model of "
+            "another shape?"
+        )
+
+
 def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
-    problems = []
+    problems: list[ConfigError] = []
+    seen: set[tuple[str, str]] = set()
     for choice in architecture.active:
         if choice.site not in by_id:
             message = f"The model has no site {choice.site}."
@@ -158,6 +168,14 @@ def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
         if choice.method not in method_facts():
             message = f'{choice.site}: method "{choice.method}" is not known.'
             problems.append(ConfigError(message, did_you_mean(choice.method, method_facts())))
+        elif by_id[choice.site].site.part not in method_facts()[choice.method].modules:
+            message = f"{choice.site}: {choice.method} does not attach to this part of a layer."
+            problems.append(ConfigError(message))
+        key = (choice.site, layer_key(choice))
+        if key in seen:
+            message = f"{choice.site}: {choice.method} stands there twice on the same modules."
+            problems.append(ConfigError(message))
+        seen.add(key)
         modules = by_id[choice.site].modules
         for name in choice.modules:
             if name not in modules:
@@ -186,9 +204,8 @@ def apply(model: Any, architecture: Architecture) -> Any:
     if hasattr(model, "peftsearch_architecture"):
         message = "This model has an architecture applied already."
         raise ConfigError(message, "peftsearch.unapply(model)")
-    hosts = hosts_of(model)
+    insertions = insert_architecture(hosts_of(model), architecture)
     freeze(model)
-    insertions = insert_architecture(hosts, architecture)
     model.peftsearch_insertions = insertions
     model.peftsearch_architecture = architecture
     return model

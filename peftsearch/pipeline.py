@@ -6,7 +6,6 @@ stage is skipped when a run is resumed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,6 @@ def run(
     resume: Path | None = None,
     command: list[str] | None = None,
     listener: Listener | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> Summary:
     """Run the whole path, or what is left of it.
 
@@ -53,7 +51,6 @@ def run(
         resume: Directory of a run to go on with.
         command: Command line, for the manifest.
         listener: Called with every event.
-        environ: Not used; environment variables are already in ``config``.
 
     Raises:
         PeftSearchError: See :mod:`peftsearch.errors`.
@@ -177,11 +174,13 @@ class _Runner:
 
     def _compute(self, name: str, interrupt: Interrupt) -> tuple[int, int]:
         work = self.work(interrupt)
-        from peftsearch.session import peak_bytes
+        from peftsearch.session import forget_peak, peak_bytes
         from peftsearch.stages import COMPUTE
 
+        device = work.session.device
+        forget_peak(device)
         with frozen_heap():
-            return COMPUTE[name](work), peak_bytes()
+            return COMPUTE[name](work), peak_bytes(device)
 
     def _report(self) -> tuple[int, int]:
         from peftsearch.report import write_report

@@ -85,7 +85,7 @@ def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
     A search step after the warm-up is one pass for the weights and one for the gates (five in
     all for second order).
     """
-    passes = {"single": 2, "first": 2, "second": 6}[config.search.bilevel]
+    passes = {"single": 2, "first": 2, "second": 5}[config.search.bilevel]
     share = config.search.warmup_fraction + (1 - config.search.warmup_fraction) * passes
     total = 0.0
     for stage in stages:

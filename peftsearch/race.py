@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from peftsearch.architecture import Architecture
+from peftsearch.errors import DivergedError
 from peftsearch.evaluate import score
+from peftsearch.rundir import write_json
 from peftsearch.search.measure import Sample
 from peftsearch.seeds import derive
 from peftsearch.training import Job, train
@@ -46,61 +49,77 @@ def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
     return sorted(samples, key=lambda s: (-s.score, s.loss, s.num_params))[:count]
 
 
-def run_race(work: Workspace, contestants: Sequence[Contestant]) -> dict[str, object]:
+def run_race(work: Workspace, contestants: Sequence[Contestant]) -> dict[str, Any]:
     """Train every contestant briefly and choose.
 
-    A contestant that finished before an interruption is not trained again.
+    A contestant that finished before an interruption is not trained again. One that diverges
+    loses.
 
     Returns:
         The content of ``race.json``. The winner has the best selection score; among equals the
         one with fewer parameters, then the one named first.
+
+    Raises:
+        DivergedError: All of them diverged.
     """
-    session, backbone, task = work.session, work.backbone, work.task
-    steps = session.config.race.steps
-    features, selection = work.features.race_train, work.features.selection
+    config, task = work.config, work.task
     rows = []
     for contestant in contestants:
-        result = session.run.file("race", f"{contestant.name}.result.json")
-        if not result.is_file():
-            job = Job(
-                name=contestant.name,
-                stage="discretise",
-                architecture=contestant.architecture,
-                steps=steps,
-                seed=derive(session.config.seed, "race"),
-                checkpoint=session.run.file("race", f"{contestant.name}.checkpoint.safetensors"),
-            )
-            contestant.architecture.save(session.run.file("race", f"{contestant.name}.json"))
-            trained = train(session, backbone, work.format, features, job)
-            value = score(session, backbone.model, task, work.format, selection)
-            trained.remove()
-            session.run.write_json(
-                f"race/{result.name}", {"score": value[task.metric], "seconds": trained.seconds}
-            )
+        file = work.session.run.file("race", f"{contestant.name}.result.json")
+        job = Job(
+            name=contestant.name,
+            stage="discretise",
+            architecture=contestant.architecture,
+            steps=config.race.steps,
+            seed=derive(config.seed, "race"),
+            checkpoint=file.with_name(f"{contestant.name}.checkpoint.safetensors"),
+        )
+        record = job.finished(file)
+        if record is None:
+            record = _train(work, job)
+            contestant.architecture.save(file.with_name(f"{contestant.name}.json"))
+            if record["score"] is not None:  # what diverged is tried again on resume
+                write_json(file, record)
             job.checkpoint.unlink(missing_ok=True)
-        done = session.run.read_json(f"race/{result.name}")
-        rows.append(_row(contestant, steps, done["score"], done["seconds"]))
-    best = min(
-        range(len(rows)),
-        key=lambda i: (-float(rows[i]["score"]), rows[i]["num_params"], i),  # type: ignore[arg-type]
-    )
+        rows.append(_row(contestant, job.steps, record))
+    finished = [i for i, row in enumerate(rows) if row["score"] is not None]
+    if not finished:
+        raise DivergedError("Every contestant of the race diverged.", rows[0]["hint"])
+    best = min(finished, key=lambda i: (-rows[i]["score"], rows[i]["num_params"], i))
     return {
         "format": 1,
         "metric": task.metric,
-        "steps": steps,
-        "rows": len(selection),
+        "steps": config.race.steps,
+        "rows": len(work.features.selection),
         "contestants": rows,
         "winner": rows[best]["name"],
     }
 
 
-def _row(contestant: Contestant, steps: int, value: float, seconds: float) -> dict[str, object]:
-    return {
+def _train(work: Workspace, job: Job) -> dict[str, Any]:
+    """Train and score; one that diverges has no score and cannot win."""
+    record: dict[str, Any] = {"fingerprint": job.fingerprint, "score": None, "seconds": None}
+    try:
+        trained = train(work.session, work.backbone, work.format, work.features.race_train, job)
+        with trained:
+            features = work.features.selection
+            found = score(work.session, work.backbone.model, work.task, work.format, features)
+    except DivergedError as error:
+        return record | {"diverged": str(error), "hint": error.hint}
+    return record | {"score": found[work.task.metric], "seconds": trained.seconds}
+
+
+def _row(contestant: Contestant, steps: int, record: dict[str, Any]) -> dict[str, Any]:
+    row = {
         "name": contestant.name,
         "source": contestant.source,
         "num_params": contestant.architecture.num_params,
         "steps": steps,
-        "score": value,
-        "seconds": seconds,
+        "score": record["score"],
+        "seconds": record["seconds"],
         "summary": summary(contestant.architecture),
     }
+    if "diverged" in record:
+        row |= {"diverged": record["diverged"], "hint": record["hint"]}
+        row["summary"] += ", diverged"
+    return row

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from peftsearch.architecture import Architecture
 from peftsearch.evaluate import score
-from peftsearch.rundir import atomic_path, read_json, write_json
+from peftsearch.rundir import atomic_path, write_json
 from peftsearch.seeds import derive
 from peftsearch.training import Job, Trained, train
 from peftsearch.workspace import Workspace
@@ -44,19 +44,21 @@ def retrain(
     """
     config, values = work.config, []
     for k in range(config.seeds):
-        target = folder / f"seed-{k}"
-        if not (target / "metrics.json").is_file():
-            job = Job(
-                name=name if config.seeds == 1 else f"{name} seed {k}",
-                stage=stage,
-                architecture=architecture,
-                steps=config.retrain.steps,
-                seed=derive(config.seed, "retrain", k),
-                checkpoint=target / "checkpoint.safetensors",
-            )
-            write_json(target / "metrics.json", {"format": 1, "seed": k, **_train(work, job)})
+        file = folder / f"seed-{k}" / "metrics.json"
+        job = Job(
+            name=name if config.seeds == 1 else f"{name} seed {k}",
+            stage=stage,
+            architecture=architecture,
+            steps=config.retrain.steps,
+            seed=derive(config.seed, "retrain", k),
+            checkpoint=file.with_name("checkpoint.safetensors"),
+        )
+        record = job.finished(file)
+        if record is None:
+            record = {"format": 1, "seed": k, **_train(work, job)}
+            write_json(file, record)
             job.checkpoint.unlink(missing_ok=True)
-        values.append(read_json(target / "metrics.json")["score"])
+        values.append(record["score"])
     return spread(values, architecture.num_params)
 
 
@@ -64,13 +66,14 @@ def _train(work: Workspace, job: Job) -> dict[str, Any]:
     """Train once, keep the weights beside the checkpoint, and score them on test."""
     model, task = work.backbone.model, work.task
     trained = train(work.session, work.backbone, work.format, work.features.train, job)
-    metrics = score(work.session, model, task, work.format, work.features.test)
-    for extra, features in work.features.more_tests.items():
-        found = score(work.session, model, task, work.format, features)
-        metrics.update({f"{extra}/{metric}": value for metric, value in found.items()})
-    _save(trained, job.checkpoint.parent)
-    trained.remove()
+    with trained:
+        metrics = score(work.session, model, task, work.format, work.features.test)
+        for extra, features in work.features.more_tests.items():
+            found = score(work.session, model, task, work.format, features)
+            metrics.update({f"{extra}/{metric}": value for metric, value in found.items()})
+        _save(trained, job.checkpoint.parent)
     return {
+        "fingerprint": job.fingerprint,
         "metric": task.metric,
         "test": metrics,
         "score": metrics[task.metric],

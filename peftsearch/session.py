@@ -64,6 +64,10 @@ def make_accelerator(config: RunConfig) -> Accelerator:
         raise MissingError(f'device "{device}" was asked for, and there is no CUDA device.')
     if device == "mps" and not torch.backends.mps.is_available():
         raise MissingError('device "mps" was asked for, and there is none.')
+    index = int(device.partition(":")[2] or 0)
+    if device.startswith("cuda") and index >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise MissingError(f'device "{device}" was asked for, and there are {count} of them.')
     # Accelerate keeps its state for the whole process; each run sets its own.
     AcceleratorState._reset_state(reset_partial_state=True)
     previous = os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
@@ -88,18 +92,28 @@ def seed_torch(seed: int) -> None:
     costs more than a training step of a small model may.
     """
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
 
 
-def peak_bytes() -> int:
-    """Return the peak memory so far: of the CUDA device if one is used, else of the process."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+def peak_bytes(device: torch.device) -> int:
+    """Return the peak memory so far: of the CUDA device if it is one, else of the process.
+
+    Of the device since :func:`forget_peak`; a process cannot forget, so there a stage is at
+    least what the stages before it were.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let :func:`peak_bytes` of a CUDA device start anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def finite(loss: Any) -> bool:

@@ -13,10 +13,10 @@ import torch
 
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
+from peftsearch.architecture import NONE
 from peftsearch.backbones.base import head_parameters
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
-from peftsearch.evaluate import scores
 from peftsearch.formats import Feature
 from peftsearch.race import Contestant, best_measured
 from peftsearch.search.loop import CHECKPOINT
@@ -24,6 +24,7 @@ from peftsearch.search.measure import draw, measure
 from peftsearch.seeds import derive
 from peftsearch.space import SearchSpace
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
 from peftsearch.workspace import Workspace
 
@@ -42,7 +43,10 @@ def build_supernet(work: Workspace) -> Supernet:
 
 
 def shortlist(work: Workspace) -> list[Contestant]:
-    """Return proposals of the gates, the best measured, and the uniform baselines."""
+    """Return proposals of the gates, the best measured, and the uniform architectures.
+
+    Only uniform architectures of methods that the space has: what is found lies in the space.
+    """
     supernet = build_supernet(work)
     try:
         tensors, _ = checkpoint.load(work.session.run.file(CHECKPOINT))
@@ -53,10 +57,12 @@ def shortlist(work: Workspace) -> list[Contestant]:
     finally:
         supernet.remove()
     space = supernet.space
+    methods = {candidate.method for _, candidate in space.choices()}
+    uniform = plain.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit)
     named = {
         **{f"gates-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(proposed)},
         **{f"supernet-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(measured)},
-        **plain.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit),
+        **{name: c for name, c in uniform.items() if {x.method for x in c} <= methods | {NONE}},
     }
     contestants: dict[Any, Contestant] = {}
     for name, choices in named.items():
@@ -84,7 +90,12 @@ def _proposals(work: Workspace, supernet: Supernet) -> tuple[list[list[int]], li
     apart = max(1, round(_DIVERSITY * len(space.gates)))
     proposed: list[list[int]] = []
     for _ in range(from_gates):
-        proposed.append(_knapsack(space, values, limit, proposed, apart))
+        try:
+            proposed.append(_knapsack(space, values, limit, proposed, apart))
+        except BudgetError:
+            if not proposed:
+                raise
+            break  # so small a space has no more architectures that differ
     seed = derive(config.seed, "measure")
     drawn = draw(supernet, limit, config.search.measured, seed)
     listed = list(dict.fromkeys([*map(tuple, proposed), *drawn]))
@@ -131,6 +142,6 @@ def _chance(task: Task, features: Sequence[Feature]) -> float:
     """Return the best score of always giving the same answer."""
     references = [feature.reference for feature in features]
     return max(
-        scores(task, references, [answer] * len(references))[task.metric]
+        metrics.score(task.metrics, references, [answer] * len(references))[task.metric]
         for answer in sorted(set(references))
     )

@@ -12,7 +12,7 @@ from typing import Any
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
-from peftsearch.errors import ConfigError, ExportError
+from peftsearch.errors import ConfigError, DivergedError, ExportError
 from peftsearch.export.base import Bundle, exporter, logits_of, verify
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import run_race
@@ -22,11 +22,12 @@ from peftsearch.search.loop import CHECKPOINT, Search
 from peftsearch.seeds import derive
 from peftsearch.shortlist import build_supernet, shortlist
 from peftsearch.space import SearchSpace
+from peftsearch.summary import DIVERGED
 from peftsearch.workspace import Workspace
 
 
 def prepare(work: Workspace) -> int:
-    """Write sites, space and the fingerprint of the data."""
+    """Write sites and space, and tokenise every row, so that a bad one is found now."""
     backbone, run = work.backbone, work.session.run
     run.write_json(
         "sites.json",
@@ -40,6 +41,7 @@ def prepare(work: Workspace) -> int:
         },
     )
     run.write_json("space.json", work.space.to_json())
+    work.features.tokenise()
     return 0
 
 
@@ -118,8 +120,13 @@ def run_baselines(work: Workspace) -> int:
             result = read_json(run.file("retrain", "metrics.json"))
             result.pop("name")
         else:
-            result = retrain(work, architecture, name, "baselines", folder)
             trained += 1
+            try:
+                result = retrain(work, architecture, name, "baselines", folder)
+            except DivergedError as error:  # the others still say something; an alert names it
+                write_json(folder / DIVERGED, {"format": 1, "name": name, "message": str(error)})
+                continue
+        (folder / DIVERGED).unlink(missing_ok=True)
         write_json(folder / "metrics.json", {"format": 1, "name": name, **result})
     return config.retrain.steps * config.seeds * trained
 
@@ -128,9 +135,9 @@ def _done(work: Workspace, stage: str) -> bool:
     return work.session.run.file(stage, "metrics.json").is_file()
 
 
-def export(work: Workspace, targets: tuple[str, ...] | None = None) -> int:
+def export(work: Workspace) -> int:
     """Export to every configured target that can express the architecture, and verify."""
-    for target in targets or work.config.export.targets:
+    for target in work.config.export.targets:
         run = work.session.run
         found = exporter(target).problems(found_architecture(work))
         if found:

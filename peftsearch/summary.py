@@ -12,6 +12,8 @@ from typing import Any
 from peftsearch.architecture import Architecture
 from peftsearch.rundir import read_json
 
+#: What a baseline leaves in its folder instead of ``metrics.json`` when it diverges.
+DIVERGED = "diverged.json"
 #: Standard errors of a difference below which it counts as noise.
 _NOISE = 2.0
 #: How far above chance the best measured architecture must be for the supernet to have learned.
@@ -137,6 +139,7 @@ class _Facts:
             self._budget,
             self._one_seed,
             self._learned,
+            self._diverged,
             self._chosen,
             self._uniform,
         )
@@ -148,6 +151,14 @@ class _Facts:
         if best is None or not self.baseline_won():
             return None
         return "baseline_won", f"{best[0]} scores higher than the found architecture on test."
+
+    def _diverged(self) -> tuple[str, str] | None:
+        paths = sorted(self.run.glob(f"baselines/*/{DIVERGED}"))
+        if not paths:
+            return None
+        messages = " ".join(read_json(path)["message"] for path in paths)
+        names = ", ".join(path.parent.name for path in paths)
+        return "diverged", f"Not compared, since it diverged: {names}. {messages}"
 
     def _within_noise(self) -> tuple[str, str] | None:
         best = self.best()

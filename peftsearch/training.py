@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from peftsearch.config import RunConfig
 from peftsearch.errors import BudgetError, DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.injection import Insertion, insert_architecture, remove_all, state
+from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, finite, seed_torch
 
@@ -45,13 +48,24 @@ class Job:
     seed: int
     checkpoint: Path
 
+    @property
+    def fingerprint(self) -> str:
+        """What is trained: files that another training left behind do not carry it."""
+        content = [self.architecture.to_json()["choices"], self.steps, self.seed]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def finished(self, path: Path) -> dict[str, Any] | None:
+        """Read the record that this very training left when it ended, if it did."""
+        record = read_json(path) if path.is_file() else {}
+        return record if record.get("fingerprint") == self.fingerprint else None
+
 
 @dataclass
 class Trained:
-    """A finished training, its layers still on the backbone.
+    """A finished training, its layers still on the backbone until its block ends.
 
     Attributes:
-        insertions: The trained layers; :meth:`remove` takes them off.
+        insertions: The trained layers.
         final_loss: Mean training loss of the last tenth of the steps.
         seconds: Wall time of the loop, over interruptions.
     """
@@ -75,7 +89,11 @@ class Trained:
         named = head_parameters(self.backbone.model)
         return {name: parameter.detach().cpu().contiguous() for name, parameter in named}
 
-    def remove(self) -> None:
+    def __enter__(self) -> Trained:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Take the layers off, so that the next training finds a clean backbone."""
         remove_all(self.insertions)
 
@@ -83,6 +101,15 @@ class Trained:
 def learning_rate(config: RunConfig, method: str) -> float:
     """Return a method's learning rate: the configured one, else its own default."""
     return config.learning_rates.get(method, method_facts()[method].learning_rate)
+
+
+def divergence_hint(config: RunConfig, methods: Sequence[str]) -> str:
+    """Return what to try: a third of the highest rate that trained."""
+    if not methods:
+        return "Start again with a lower rate, e.g. --set retrain.head_lr=3e-4."
+    method = max(methods, key=lambda name: learning_rate(config, name))
+    rate = learning_rate(config, method) / 3
+    return f"Start again with a lower rate, e.g. --set learning_rates.{method}={rate:.0e}."
 
 
 def parameter_groups(
@@ -151,7 +178,9 @@ class _Loop:
         self, session: Session, backbone: Backbone, insertions: list[Insertion], job: Job
     ) -> None:
         self.session, self.backbone, self.job = session, backbone, job
-        self.model = session.accelerator.prepare(backbone.model)
+        # Not prepared by Accelerate: it would wrap forward in autocast for good, and the loops
+        # ask for autocast themselves.
+        self.model = backbone.model
         weights: dict[str, list[nn.Parameter]] = {}
         for insertion in insertions:
             group = weights.setdefault(insertion.choice.method, [])
@@ -163,7 +192,7 @@ class _Loop:
         self.optimiser = make_optimiser(session.config, groups) if groups else None
         self.step, self.seconds, self.recent = 0, 0.0, 0.0
         if job.checkpoint.is_file():
-            self._restore()
+            self._restore()  # unless it is of another training
         # Logged steps behind the checkpoint will run, and be logged, again.
         session.events.rewind(job.stage, self.step, name=job.name)
 
@@ -211,21 +240,27 @@ class _Loop:
                 optimiser.step()
                 optimiser.zero_grad()
         if not finite(total):
-            raise DivergedError(
-                f"{self.job.name} diverged at step {self.step:,}: the loss is {total}.",
-                "Lower the rate, e.g. --set learning_rates.lora=1e-3, or use --precision fp32.",
-            )
+            message = f"{self.job.name} diverged at step {self.step:,}: the loss is {total}."
+            methods = self.job.architecture.methods
+            raise DivergedError(message, divergence_hint(self.session.config, methods))
         return total
 
     def _save(self) -> None:
         tensors = dict(self.named)
         if self.optimiser is not None:
             tensors.update(checkpoint.optimiser_state(self.optimiser, self.named))  # type: ignore[arg-type]
-        meta = {"step": self.step, "seconds": self.seconds, "recent": self.recent}
+        meta = {
+            "fingerprint": self.job.fingerprint,
+            "step": self.step,
+            "seconds": self.seconds,
+            "recent": self.recent,
+        }
         checkpoint.save(self.job.checkpoint, tensors, meta)
 
     def _restore(self) -> None:
         tensors, meta = checkpoint.load(self.job.checkpoint)
+        if meta["fingerprint"] != self.job.fingerprint:
+            return
         checkpoint.restore_weights(self.named, tensors)
         if self.optimiser is not None:
             checkpoint.restore_optimiser(self.optimiser, self.named, tensors)

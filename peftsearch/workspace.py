@@ -71,6 +71,14 @@ class FeatureSplits:
         """Further tests by name."""
         return {name: self.format.features(rows) for name, rows in self.splits.more_tests.items()}
 
+    def tokenise(self) -> None:
+        """Tokenise every split.
+
+        Raises:
+            ConfigError: A row does not fit the task's format.
+        """
+        _ = self.train, self.test, self.more_tests
+
     @property
     def race_train(self) -> list[Feature]:
         """What the race trains on: all training rows but those that score it."""

@@ -20,6 +20,8 @@ from peftsearch.methods.base import SLOT, SiteHost
 from peftsearch.nearest import did_you_mean
 from peftsearch.site import Site
 
+#: What transformers calls the heads of its models for sequences, tokens, choices and spans.
+_HEADS = ("classifier", "classification_head", "qa_outputs")
 Hosts = Callable[[nn.Module], list[SiteHost]]
 
 
@@ -56,15 +58,12 @@ def is_inserted(name: str) -> bool:
 
 
 def head_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """Return the prefixes of the modules that are a task head: everything beside the base model.
+    """Return the prefixes of the modules that are a task head.
 
-    A language-model head is part of the checkpoint, not added by the run, so only
-    classification heads count.
+    A language-model head is part of the checkpoint, not added for the task, so it does not
+    count.
     """
-    base = getattr(model, "base_model_prefix", "")
-    if not type(model).__name__.endswith("ForSequenceClassification"):
-        return ()
-    return tuple(f"{name}." for name, _ in model.named_children() if name != base)
+    return tuple(f"{name}." for name, _ in model.named_children() if name in _HEADS)
 
 
 def backbone_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

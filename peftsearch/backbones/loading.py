@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from peftsearch.backbones.base import Backbone, families, head_parameters, wrap
+from peftsearch.backbones.base import (
+    Backbone,
+    families,
+    head_parameters,
+    head_prefixes,
+    wrap,
+)
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIR
@@ -81,12 +87,32 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)
     with _quiet():
-        model = hub_call(source, lambda: cls.from_pretrained(source, config=config, dtype=dtype))
+        model, report = hub_call(
+            source,
+            lambda: cls.from_pretrained(
+                source, config=config, dtype=dtype, output_loading_info=True
+            ),
+        )
+    _check_complete(name, model, report["missing_keys"])
     for _, parameter in head_parameters(model):
         parameter.data = parameter.data.float()  # trained, so never in half precision
     backbone = wrap(name, model, load_tokenizer(name))
     backbone.reset_head(0)
     return backbone
+
+
+def _check_complete(name: str, model: Any, missing: Iterable[str]) -> None:
+    """Refuse a checkpoint without some weights: they would be random, and stay frozen."""
+    absent = sorted(key for key in missing if not key.startswith(head_prefixes(model)))
+    if absent:
+        some = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+        raise ConfigError(
+            f'model "{name}" has no weights for {some}, and they would stay random.',
+            "Take another checkpoint, or fix the random ones once and give --model DIR:\n"
+            "  python -c 'import torch, transformers; torch.manual_seed(0); "
+            f'm = "{name}"; transformers.AutoModel.from_pretrained(m).save_pretrained("DIR"); '
+            'transformers.AutoTokenizer.from_pretrained(m).save_pretrained("DIR")\'',
+        )
 
 
 @contextmanager

@@ -17,11 +17,11 @@ MODEL_TYPES = ("t5", "mt5")
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
-    """Return the sites of both stacks in the order of the forward pass."""
-    t5: Any = model
+    """Return the sites of the stacks that are there, in the order of the forward pass."""
+    t5: Any = getattr(model, str(model.base_model_prefix), model)
     found: list[SiteHost] = []
     for stack in ("encoder", "decoder"):
-        for index, block in enumerate(getattr(t5, stack).block):
+        for index, block in enumerate(getattr(getattr(t5, stack, None), "block", ())):
             found += _layer(stack, index, block, t5.encoder.final_layer_norm)
     return found
 

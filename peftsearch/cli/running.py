@@ -44,7 +44,6 @@ def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:
             resume=resume,
             command=["peftsearch", *sys.argv[1:]],
             listener=progress,
-            environ=current.environ,
         )
     current.console.result(
         summary_lines(done.run_dir, done.summary),

@@ -132,15 +132,22 @@ def _require_mapping(entry: Entry) -> None:
 def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     """Check what involves several keys; absent ones have their built-in value."""
     leaves = tree()[1]
-    start, end = (
-        values.get(path, leaves[path].default)
-        for path in ("search.temperature_start", "search.temperature_end")
+
+    def value(path: str) -> Any:
+        return values.get(path, leaves[path].default)
+
+    problems = []
+    start, end, parts = map(
+        value, ("search.temperature_start", "search.temperature_end", "accumulation")
     )
     if end > start:
-        return [
-            ConfigError(f"search.temperature_end ({end}) is above temperature_start ({start}).")
-        ]
-    return []
+        message = f"search.temperature_end ({end}) is above temperature_start ({start})."
+        problems.append(ConfigError(message))
+    for path in ("search.batch_size", "retrain.batch_size"):
+        if parts > value(path):
+            message = f"accumulation ({parts}) is above {path} ({value(path)}): a part has no row."
+            problems.append(ConfigError(message))
+    return problems
 
 
 def build(values: Mapping[str, Any]) -> RunConfig:

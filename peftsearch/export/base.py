@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,9 +55,8 @@ class Bundle:
     check_logits: Tensor
 
 
-#: ``problems(architecture)``, ``write(bundle, folder)``, ``logits(bundle, folder)``: the last
-#: loads what was written as a user of the target would, and returns its logits.
-Problems = Callable[[Architecture], list[Problem]]
+# An exporter offers ``problems(architecture)``, ``write(bundle, folder)`` and
+# ``logits(bundle, folder)``: the last loads what was written as a user of the target would.
 
 
 def exporter(name: str) -> ModuleType:

@@ -41,7 +41,6 @@ STEP_COLUMNS = (
     "price",
     "expected_cost",
     "limit",
-    "target",
     "temperature",
     "exploration",
     "entropy",

@@ -27,7 +27,14 @@ from peftsearch.seeds import derive
 from peftsearch.session import Session, finite, seed_torch
 from peftsearch.supernet.gates import sample
 from peftsearch.supernet.supernet import Supernet
-from peftsearch.training import make_optimiser, micro_batches, parameter_groups, schedule, set_rates
+from peftsearch.training import (
+    divergence_hint,
+    make_optimiser,
+    micro_batches,
+    parameter_groups,
+    schedule,
+    set_rates,
+)
 
 CHECKPOINT = "search/checkpoint.safetensors"
 TRACE = "search/alphas.jsonl"
@@ -59,7 +66,7 @@ class Search:
         self.config = session.config.search
         self.seed = derive(session.config.seed, "search")
         backbone = supernet.backbone
-        self.model = session.accelerator.prepare(backbone.model)
+        self.model = backbone.model
         groups = parameter_groups(session.config, supernet.weight_parameters(), backbone)
         self.rates = {id(p): group["base_lr"] for group in groups for p in group["params"]}
         self.weights = make_optimiser(session.config, groups)
@@ -103,7 +110,7 @@ class Search:
     def _one_step(
         self, optimiser: Any, train_rows: Sequence[Feature], valid_rows: Sequence[Feature]
     ) -> None:
-        now = schedules.at(self.step, self.config, self.limit)
+        now = schedules.at(self.step, self.config)
         set_rates(optimiser, schedule(self.step, self.config.steps, 0.06))
         valid_loss = None
         if not now.warming_up:
@@ -116,8 +123,8 @@ class Search:
     def _choices(self, now: schedules.Point, stream: str) -> Tensor:
         """Draw hard choices (S, G, C); the same ones at every call within a step."""
         gates = self.supernet.gates
-        log_q, _ = gates.priced(gates.log_prior(), now.target)
-        mixed = gates.explored(log_q, now.exploration, now.target)
+        log_q, _ = gates.priced(gates.log_prior(), self.limit)
+        mixed = gates.explored(log_q, now.exploration, self.limit)
         seed_torch(derive(self.seed, stream, self.step))
         return sample(mixed, self.config.architectures_per_batch, now.temperature)
 
@@ -186,16 +193,15 @@ class Search:
 
     def _checked(self, loss: float) -> float:
         if not finite(loss):
-            raise DivergedError(
-                f"The search diverged at step {self.step:,}: the loss is {loss}.",
-                "Lower the rates, e.g. --set learning_rates.prefix=1e-2, or use fp32.",
-            )
+            message = f"The search diverged at step {self.step:,}: the loss is {loss}."
+            methods = list(self.supernet.weight_parameters())
+            raise DivergedError(message, divergence_hint(self.session.config, methods))
         return loss
 
     @torch.no_grad()
     def _log(self, now: schedules.Point, train_loss: float, valid_loss: float | None) -> None:
         gates = self.supernet.gates
-        log_q, price = gates.priced(gates.log_prior(), now.target)
+        log_q, price = gates.priced(gates.log_prior(), self.limit)
         self.session.emit(
             "search",
             "step",
@@ -207,7 +213,6 @@ class Search:
             price=float(price),
             expected_cost=float(gates.expected_cost(log_q)),
             limit=self.limit,
-            target=now.target,
             temperature=now.temperature,
             exploration=now.exploration,
             entropy=float(gates.entropy(log_q)),

@@ -13,12 +13,12 @@ import torch
 
 from peftsearch.discretise import cost_of
 from peftsearch.errors import StoppedError
-from peftsearch.evaluate import scores
 from peftsearch.formats import Feature, Format
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
 from peftsearch.supernet.gates import one_hot, sample
 from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
 
 _BATCH = 64
@@ -26,6 +26,8 @@ _BATCH = 64
 _EXPLORATION = 0.3
 #: Sampled architectures that use less of the budget than this are passed over.
 _LEAST_USE = 0.7
+#: Rounds of sampling until enough architectures lie near the budget.
+_DRAWS = 40
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     seed_torch(derive(seed, "draw"))
     near: dict[tuple[int, ...], None] = {}
     far: dict[tuple[int, ...], None] = {}
-    for row in sample(mixed, 40 * count, 1.0).argmax(-1).tolist():
-        cost = cost_of(supernet.space, row)
-        if cost <= limit:
-            (near if cost >= _LEAST_USE * limit else far)[tuple(row)] = None
+    for _ in range(_DRAWS):
+        for row in sample(mixed, count, 1.0).argmax(-1).tolist():
+            cost = cost_of(supernet.space, row)
+            if cost <= limit:
+                (near if cost >= _LEAST_USE * limit else far)[tuple(row)] = None
+        if len(near) >= count:
+            break
     return [*near, *far][:count]
 
 
@@ -100,7 +105,7 @@ def measure(
                 answers, mean_loss = task_format.assess(model, batch)
             predicted += answers
             loss += mean_loss * len(answers)
-        value = scores(task, references, predicted)[task.metric]
+        value = metrics.score(task.metrics, references, predicted)[task.metric]
         cost = cost_of(supernet.space, candidates)
         found.append(Sample(tuple(candidates), cost, value, loss / len(features)))
         session.emit(

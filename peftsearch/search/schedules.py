@@ -1,4 +1,4 @@
-"""How temperature, exploration and the target of the budget change over the search."""
+"""How temperature and exploration change over the search."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ class Point:
         warming_up: The gates are still frozen and sampling is uniform.
         temperature: Of the Gumbel relaxation, > 0.
         exploration: Share of uniform sampling in [0, 1].
-        target: Expected cost the price keeps to, in parameters.
     """
 
     warming_up: bool
     temperature: float
     exploration: float
-    target: float
 
 
-def at(step: int, config: SearchConfig, limit: int) -> Point:
+def at(step: int, config: SearchConfig) -> Point:
     """Return the schedules at a step.
 
     Warm-up samples uniformly near the budget, so that weights are trained where architectures
@@ -37,5 +35,4 @@ def at(step: int, config: SearchConfig, limit: int) -> Point:
         warming_up=step < warmup,
         temperature=config.temperature_start * ratio**done,
         exploration=1.0 if step < warmup else 1.0 + (config.exploration_end - 1.0) * done,
-        target=float(limit),
     )

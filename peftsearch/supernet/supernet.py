@@ -59,9 +59,9 @@ class Bank:
             layer.active = weight is not None
         if weight is None:
             return
-        first = next(iter(self.insertion.layers.values()))
-        device = next((p.device for p in first.parameters()), torch.device("cpu"))
-        mask = (self.chosen(choices) @ self.reach).float().to(device).unsqueeze(1)  # (S, 1, size)
+        _, parameter = next(self.insertion.tensors())
+        reached = (self.chosen(choices) @ self.reach).float()  # (S, size)
+        mask = reached.to(parameter.device).unsqueeze(1)
         if weight != 1:  # only of a bank that is off: zero stays zero
             mask = mask * weight
         if len(choices) > 1:

@@ -185,7 +185,9 @@ class _Reader:
                 hint = did_you_mean(name, columns)
                 self.wrong(f'template asks for "{{{name}}}", which is no column', hint)
         for column in columns:
-            if column not in fields:
+            if set(column) & set(".[]{}:!"):
+                self.wrong(f'column "{column}" cannot stand in a template', "Rename the column.")
+            elif column not in fields:
                 self.wrong(f'template does not use "{{{column}}}"', "The model would not see it.")
 
     def metrics(self, regression: bool, labels: tuple[str, ...]) -> tuple[str, ...]:

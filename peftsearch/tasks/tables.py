@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,7 @@ def read_table(path: Path) -> list[Record]:
         raise ConfigError(
             f"{path}: not UTF-8 at byte {error.start}.", "Save the file as UTF-8."
         ) from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ConfigError(f"{path}: damaged gzip file ({error}).") from error
     if not records:
         raise ConfigError(f"{path}: holds no row.")

@@ -15,7 +15,7 @@ from peftsearch.config import RunConfig
 
 WORDS = "the a red blue green cat dog bird sees likes has no one two three not".split()
 SPECIAL = ["<pad>", "</s>", "<unk>", "<cls>", "<sep>"]
-OTHERS = ["rte", "sentence1:", "sentence2:", "entailment", "not_entailment"]
+OTHERS = ["rte", "sentence1:", "sentence2:", "entailment", "not_entailment", "0", "5"]
 SPACE = {
     "name": "few",
     "description": "A few gates of every kind.",

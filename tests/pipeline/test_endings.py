@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import peftsearch
-from peftsearch import pipeline
+from peftsearch import baselines, pipeline, race, retrain, training
 from peftsearch.errors import BudgetError, ConfigError, DivergedError, StoppedError
 from peftsearch.formats import TextToText
 from peftsearch.search import hypergradient
@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_a_number(
     def listen(record: Event) -> None:
         now[0] = record["stage"]
 
-    with pytest.raises(DivergedError, match="diverged at step 0") as error:
+    with pytest.raises(DivergedError, match="diverged") as error:
         pipeline.run(material.config(), out=out, listener=listen)
     assert error.value.exit_code == 5
     assert error.value.hint
@@ -165,6 +165,97 @@ def test_a_loss_that_is_not_a_number(
     monkeypatch.setattr(TextToText, "loss", plain)
     if stage != "search":  # with the cause gone, it can be resumed
         pipeline.run(material.config(), resume=out)
+
+
+@pytest.mark.usefixtures("short")
+def test_an_answer_that_cannot_be_given_is_found_before_any_training(
+    material: Material, tmp_path: Path
+) -> None:
+    """Only the test split has it, which is read last."""
+    data = tmp_path / "rated"
+    data.mkdir()
+    for name, labels in (("train", [0.0, 2.5, 5.0] * 30), ("validation", [1.0, 5.2])):
+        rows = [json.dumps({"text": f"a dog {i}", "label": y}) for i, y in enumerate(labels)]
+        (data / f"{name}.jsonl").write_text("\n".join(rows))
+    task = tmp_path / "rated.yaml"
+    task.write_text("kind: regression\ncolumns: [text]\nlabel_words: [0, 5]\n")
+    events: list[Event] = []
+    with pytest.raises(ConfigError, match=r"the label 5\.2 .* lies outside the answers 0 to 5"):
+        pipeline.run(
+            material.config(task=str(task), data=str(data)),
+            out=tmp_path / "run",
+            listener=events.append,
+        )
+    assert {event["stage"] for event in events} == {"prepare"}
+
+
+def test_second_order_is_planned_with_its_five_passes(material: Material) -> None:
+    """The cost of the search after the warm-up: two passes a step, or five."""
+    share = {
+        mode: pipeline.plan(
+            material.config(search={"bilevel": mode, "steps": 1000, "warmup_fraction": 0.0})
+        )["single_trainings"]
+        for mode in ("first", "second")
+    }
+    assert share["second"] - share["first"] == pytest.approx(3 * 1000 / 5)
+
+
+def test_one_contestant_that_diverges_loses_and_the_run_goes_on(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole run with a prefix baseline whose loss is never a number."""
+    only = {"uniform-lora": "lora", "uniform-prefix": "prefix"}
+    monkeypatch.setattr(baselines, "UNIFORM", only)
+    plain = training.train
+
+    def train(session: Any, backbone: Any, *rest: Any) -> Any:
+        job = rest[-1]
+        if job.name == "uniform-prefix":
+            raise DivergedError(f"{job.name} diverged at step 0.", "Start again.")
+        return plain(session, backbone, *rest)
+
+    monkeypatch.setattr(race, "train", train)
+    monkeypatch.setattr(retrain, "train", train)
+    out = tmp_path / "run"
+    result = pipeline.run(material.config(), out=out)
+    rows = {row["name"]: row for row in json.loads((out / "race.json").read_text())["contestants"]}
+    assert rows["uniform-prefix"]["score"] is None
+    assert "diverged at step 0" in rows["uniform-prefix"]["diverged"]
+    assert "uniform-lora" in result.summary["baselines"]
+    assert "uniform-prefix" not in result.summary["baselines"]
+    (alert,) = (a for a in result.summary["alerts"] if a["code"] == "diverged")
+    assert "uniform-prefix diverged at step 0" in alert["text"]
+    page = (out / "report/report.html").read_text(encoding="utf-8")
+    assert "Not compared, since it diverged: uniform-prefix" in page
+
+
+@pytest.mark.usefixtures("short")
+def test_only_methods_of_the_space_race(material: Material, tmp_path: Path) -> None:
+    space = tmp_path / "adapters.yaml"
+    space.write_text(
+        "name: adapters\nsites:\n- where: {part: feed_forward}\n"
+        "  candidates: [{method: adapter, sizes: [1, 2]}]\n"
+    )
+    out = tmp_path / "run"
+    config = material.config(space=str(space), race={"contestants": 8})
+    result = pipeline.run(config, out=out)
+    names = {row["name"] for row in json.loads((out / "race.json").read_text())["contestants"]}
+    assert "gates-1" in names  # nine architectures at most: fewer proposals than asked for
+    assert "uniform-lora" not in names
+    assert "uniform-lora" in result.summary["baselines"]
+
+
+@pytest.mark.usefixtures("short")
+def test_results_of_another_training_are_not_taken_up(material: Material, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pipeline.run(material.config(), out=out)
+    before = json.loads((out / "retrain/seed-0/metrics.json").read_text())
+    settings = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(settings.replace("  steps: 5\n", "  steps: 4\n"))
+    pipeline.run_stage("retrain", out)
+    after = json.loads((out / "retrain/seed-0/metrics.json").read_text())
+    assert (before["steps"], after["steps"]) == (5, 4)
+    assert before["fingerprint"] != after["fingerprint"]
 
 
 def test_other_settings_on_resume_are_refused(material: Material, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors import safe_open
 
 from peftsearch import pipeline
 from peftsearch.architecture import Architecture
@@ -142,3 +144,7 @@ def test_half_precision(material: Material, tmp_path: Path) -> None:
     result = pipeline.run(material.config(precision="bf16", space=str(space)), out=out)
     assert result.summary["exports"]["native"]["verified"]
     assert result.summary["exports"]["peft"]["verified"]
+    with safe_open(out / "export/native/check.safetensors", "pt") as file:
+        logits = file.get_tensor("logits")
+    # Compared in float32: logits of a forward in bfloat16 would survive the round trip.
+    assert not torch.equal(logits, logits.bfloat16().float())

@@ -79,6 +79,12 @@ def _with(**changes: Any) -> dict[str, Any]:
         (_with(budget={"limit": 3}), "a: budget must have the keys limit and requested."),
         (_with(choices={}), "a: choices must be a list."),
         (_with(choices=[{"site": "x", "rank": 3}]), "a: unknown key rank in a choice."),
+        (_with(choices=[1]), "a: the choice 1 is not valid."),
+        (_with(num_params="5"), "a: num_params must be an integer, not '5'."),
+        (
+            _with(budget={"requested": "1%", "limit": "9"}),
+            "a: budget.limit must be an integer, not '9'.",
+        ),
     ],
 )
 def test_refused(data: dict[str, Any], message: str) -> None:
@@ -94,6 +100,7 @@ def test_refused(data: dict[str, Any], message: str) -> None:
         {"site": "encoder.00.attention", "num_params": 0},
         {"site": "encoder.00.attention", "method": "lora", "num_params": "many"},
         {"site": 3, "method": "lora", "num_params": 0},
+        {"site": "encoder.00.attention", "method": "lora", "modules": "qv", "num_params": 0},
     ],
 )
 def test_a_wrong_choice(choice: dict[str, Any]) -> None:

@@ -186,6 +186,7 @@ def test_all_problems_of_all_layers_at_once(tmp_path: Path) -> None:
         ("search.exploration_end", 1.1, "must be at least 0 and at most 1, not 1.1."),
         ("search.bilevel", "frist", 'search.bilevel "frist" is not known. Did you mean "first"?'),
         ("search.temperature_end", 9, "search.temperature_end (9.0) is above temperature_start"),
+        ("accumulation", 33, "accumulation (33) is above search.batch_size (32)"),
         ("model", "", 'model must be text, not "".'),
         ("model", 3, "model must be text, not 3."),
         ("preset", "quik", 'preset "quik" is not known. Did you mean "quick"?'),

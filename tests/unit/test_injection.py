@@ -78,6 +78,61 @@ def test_a_wrong_count_leaves_nothing_behind() -> None:
     assert [name for name, _ in backbone.model.named_parameters()] == names
 
 
+def test_what_attaches_nowhere_or_twice_is_refused() -> None:
+    model = FACTORIES["t5"]()
+    backbone = wrap("test", model)
+    good = testing.choices_for(backbone, "lora")[0]
+    wrong = [good, good, replace(good, site="encoder.00.norm", modules=("attention",))]
+    with pytest.raises(ConfigError, match="2 problems") as error:
+        peftsearch.apply(model, testing.architecture_of(backbone, wrong))
+    assert "encoder.00.attention: lora stands there twice" in error.value.message
+    assert "encoder.00.norm: lora does not attach to this part" in error.value.message
+
+
+def test_a_builder_that_fails_leaves_nothing_behind() -> None:
+    """A refused architecture leaves the model as it was, trainable weights included."""
+    model = FACTORIES["t5"]().requires_grad_(True)
+    backbone = wrap("test", model)
+    model.requires_grad_(True)
+    choices = testing.choices_for(backbone, "lora")[:2]
+    lying = replace(choices[1], num_params=1)
+    names = [name for name, _ in model.named_parameters()]
+    with pytest.raises(ConfigError, match="another shape"):
+        peftsearch.apply(model, testing.architecture_of(backbone, [choices[0], lying]))
+    assert [name for name, _ in model.named_parameters()] == names
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "head"),
+    [
+        ("t5", "T5ForSequenceClassification", "classification_head."),
+        ("t5", "T5ForTokenClassification", "classifier."),
+        ("t5", "T5ForQuestionAnswering", "qa_outputs."),
+        ("t5", "T5EncoderModel", ""),
+        ("t5", "T5Model", ""),
+        ("bert", "BertForTokenClassification", "classifier."),
+        ("bert", "BertForQuestionAnswering", "qa_outputs."),
+        ("bert", "BertModel", ""),
+        ("roberta", "RobertaForMultipleChoice", "classifier."),
+    ],
+)
+def test_apply_takes_the_other_classes_of_a_family(family: str, kind: str, head: str) -> None:
+    """Their heads are trained beside, whatever they are called."""
+    import transformers
+
+    model = getattr(transformers, kind)(FACTORIES[family]().config).eval()
+    backbone = wrap("test", model)
+    peftsearch.apply(
+        model, testing.architecture_of(backbone, testing.choices_for(backbone, "lora"))
+    )
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert any("peftsearch" in name for name in trained)
+    heads = {name for name in trained if "peftsearch" not in name}
+    assert all(name.startswith(head) for name in heads)
+    assert bool(heads) == bool(head)
+
+
 def test_applying_twice_is_refused() -> None:
     model = FACTORIES["bert"]()
     backbone = wrap("test", model)

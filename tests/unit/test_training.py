@@ -63,3 +63,10 @@ def test_nothing_over_the_budget_is_trained(tmp_path: Path) -> None:
         training.train(session, backbone, session, [], job)
     assert error.value.exit_code == 4
     assert [name for name, _ in backbone.model.named_parameters()] == names
+
+
+def test_the_hint_of_a_divergence_names_the_highest_rate() -> None:
+    config = replace(RunConfig(), learning_rates={"lora": 3e-3})
+    assert "learning_rates.prefix=1e-02" in training.divergence_hint(config, ("lora", "prefix"))
+    assert "learning_rates.lora=1e-03" in training.divergence_hint(config, ("lora",))
+    assert "retrain.head_lr" in training.divergence_hint(config, ())

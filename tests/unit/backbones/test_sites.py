@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 from transformers import GPT2Config, GPT2Model
 
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
+from peftsearch.backbones.loading import load_backbone
 from peftsearch.errors import ConfigError
 from peftsearch.site import PARTS
 from tests.models import FACTORIES, inputs
+from tests.pipeline.material import build
 
 
 def test_sites_of_a_t5() -> None:
@@ -120,3 +123,24 @@ def test_other_families_are_refused_with_what_there_is() -> None:
     with pytest.raises(ConfigError, match='type "gpt2"') as error:
         hosts_of(model)
     assert "peftsearch list models" in error.value.hint
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_a_checkpoint_without_some_weights_is_refused(family: str, tmp_path: Path) -> None:
+    """A masked language model has no pooler: BERT's classifier needs one, RoBERTa's does not."""
+    import transformers
+
+    kind = {"bert": "BertForMaskedLM", "roberta": "RobertaForMaskedLM"}[family]
+    model = getattr(transformers, kind)(FACTORIES[family]().config)
+    model.save_pretrained(tmp_path)
+    build(tmp_path / "material")
+    for file in (tmp_path / "material/bert").glob("token*"):
+        file.rename(tmp_path / file.name)
+    if family == "roberta":
+        assert load_backbone(str(tmp_path), 2).num_head_parameters > 0
+        return
+    with pytest.raises(
+        ConfigError, match=r"no weights for bert\.pooler\.dense\.bias, bert"
+    ) as error:
+        load_backbone(str(tmp_path), 2)
+    assert "save_pretrained" in error.value.hint

@@ -195,7 +195,6 @@ def search(root: Path, plan: Plan, limit: int, upto: int = 300) -> None:
                 "price": 2.4e-6 * grown,
                 "expected_cost": limit * (2.1 - 1.08 * grown),
                 "limit": limit,
-                "target": limit * 0.98,
                 "temperature": 5 - 4.5 * step / steps,
                 "exploration": 0.05,
                 "entropy": 1.9 - 1.3 * grown,

@@ -209,3 +209,15 @@ def test_probing_gives_the_gradient_of_executing_everything_in_expectation(famil
                 hit += 1
                 torch.testing.assert_close(got, want * off / probes, rtol=1e-4, atol=1e-7)
         assert hit == probes
+
+
+def test_masks_lie_where_the_layers_lie() -> None:
+    """Also those of layers without parameters, as the tap of the parallel adapter."""
+    backbone, space = space_on("bert")
+    backbone.model.to("meta")
+    supernet = Supernet(backbone, space)
+    width = max(len(gate.candidates) for gate in space.gates)
+    supernet.set(one_hot(_random(space, 0), width), 3, probed=1.0)
+    masks = [layer.mask for bank in supernet.banks for layer in bank.insertion.layers.values()]
+    assert len(masks) > len(supernet.banks)
+    assert {mask.device.type for mask in masks if mask is not None} == {"meta"}

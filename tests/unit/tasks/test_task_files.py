@@ -86,6 +86,7 @@ def test_regression(tmp_path: Path) -> None:
         ("columns: [a]\nlabels: [x, y]\ntemplate: '{a} {b}'", 'asks for "{b}"'),
         ("columns: [a, b]\nlabels: [x, y]\ntemplate: '{a}'", 'does not use "{b}"'),
         ("columns: [a]\nlabels: [x, y]\ntemplate: '{a'", "not a format text"),
+        ("columns: [a.b]\nlabels: [x, y]", 'column "a.b" cannot stand in a template'),
         ("columns: [a]\nlabels: [x, y]\nmetrics: [accuray]", 'Did you mean "accuracy"?'),
         ("columns: [a]\nlabels: [x, y]\nmetrics: [pearson]", "not for classification"),
         ("columns: [a]\nlabels: [x, y, z]\nmetrics: [f1]", "Use macro_f1"),
