@@ -168,15 +168,22 @@ def _check_shapes(data: Mapping[str, Any], where: str) -> None:
         raise ConfigError(f"{where}: budget must have the keys limit and requested.")
     if not isinstance(data["choices"], list):
         raise ConfigError(f"{where}: choices must be a list.")
-    for key in ("backbone_parameters", "num_params"):
-        if not isinstance(data[key], int):
-            raise ConfigError(f"{where}: {key} must be an integer, not {data[key]!r}.")
-    if not isinstance(budget["limit"], int):
-        raise ConfigError(f"{where}: budget.limit must be an integer, not {budget['limit']!r}.")
+    numbers = {
+        "backbone_parameters": data["backbone_parameters"],
+        "num_params": data["num_params"],
+        "budget.limit": budget["limit"],
+    }
+    for key, value in numbers.items():
+        if not isinstance(value, int) or value < (key != "num_params"):
+            raise ConfigError(f"{where}: {key} must be a count of parameters, not {value!r}.")
 
 
 def _choice(entry: Any, where: str) -> Choice:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("modules", []), list):
+    if (
+        not isinstance(entry, Mapping)
+        or not isinstance(entry.get("modules", []), list)
+        or not isinstance(entry.get("method", ""), str)
+    ):
         raise ConfigError(f"{where}: the choice {entry!r} is not valid.")
     unknown = sorted(set(entry) - {"site", "method", "size", "modules", "num_params"})
     if unknown:

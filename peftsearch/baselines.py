@@ -8,7 +8,7 @@ parts of the layers that do: most parts first, then the most parameters.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,14 @@ UNIFORM = {
     "uniform-layernorm": "layernorm",
 }
 _LARGEST = 4096
+
+
+def inside(
+    named: Mapping[str, tuple[Choice, ...]], methods: Collection[str]
+) -> dict[str, tuple[Choice, ...]]:
+    """Return those whose methods are all among ``methods``."""
+    allowed = {NONE, *methods}
+    return {name: found for name, found in named.items() if {c.method for c in found} <= allowed}
 
 
 def uniform(

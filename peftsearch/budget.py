@@ -15,6 +15,8 @@ from peftsearch.errors import ConfigError
 _SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "m": 10**6, "G": 10**9, "B": 10**9}
 _NUMBER = r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
 _PATTERN = re.compile(rf"^{_NUMBER}\s*(?P<unit>%|[kKmMGB]?)$")
+#: A share or a count beyond this power of ten is a slip of the key.
+_MOST_DIGITS = 15
 _HINT = "Examples: 1%, 0.0139%, 1e-3, 100k, 2.2M, 102458."
 
 
@@ -59,6 +61,8 @@ def parse(text: str) -> Decimal | int:
     except InvalidOperation as error:
         raise ConfigError(f'budget "{text}" is not a budget.', _HINT) from error
     unit = match["unit"].replace("K", "k")
+    if number and abs(number.adjusted()) > _MOST_DIGITS:
+        raise ConfigError(f'budget "{text}" is out of range.', _HINT)
     if unit == "%":
         return _share(text, number / 100)
     if unit:

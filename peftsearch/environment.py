@@ -106,6 +106,9 @@ def _accelerators() -> list[dict[str, Any]]:
 
 def _without_secrets(address: str) -> str:
     """Drop user name, password and query from an address."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "not an address"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))

@@ -5,6 +5,14 @@ Place in the flow: below everything; reads and writes nothing.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
+
+def paste(*words: object) -> str:
+    """Return a command that can be pasted into a shell, whatever its paths are called."""
+    return shlex.join(map(str, words))
+
 
 class PeftSearchError(Exception):
     """An error with one clear sentence for the user.
@@ -26,17 +34,25 @@ class ConfigError(PeftSearchError):
     """Wrong usage or configuration (exit 2).
 
     Several problems found together are joined by :meth:`collected`.
+
+    Attributes:
+        problems: What was joined; itself where it is a single one.
     """
 
     exit_code = 2
 
+    def __init__(self, message: str, hint: str = "", problems: Sequence[ConfigError] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems: tuple[ConfigError, ...] = tuple(problems) or (self,)
+
     @classmethod
-    def collected(cls, problems: list[ConfigError]) -> ConfigError:
-        """Join several problems into one error, so that the user mends all of them at once."""
-        if len(problems) == 1:
-            return problems[0]
-        lines = [f"  {p.message}" + (f"  {p.hint}" if p.hint else "") for p in problems]
-        return cls(f"{len(problems)} problems\n" + "\n".join(lines))
+    def collected(cls, problems: Sequence[ConfigError]) -> ConfigError:
+        """Join problems into one error, so that the user mends all of them at once."""
+        single = [one for problem in problems for one in problem.problems]
+        if len(single) == 1:
+            return single[0]
+        lines = [f"  {p.message}" + (f"  {p.hint}" if p.hint else "") for p in single]
+        return cls(f"{len(single)} problems\n" + "\n".join(lines), problems=single)
 
 
 class MissingError(PeftSearchError):

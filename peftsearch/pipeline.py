@@ -13,7 +13,7 @@ from typing import Any
 from peftsearch.budget import parse
 from peftsearch.config import RunConfig
 from peftsearch.environment import hardware, versions
-from peftsearch.errors import ConfigError
+from peftsearch.errors import ConfigError, StoppedError, paste
 from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
 from peftsearch.planning import plan
@@ -62,7 +62,15 @@ def run(
         if not resume:
             runner.manifest.update(command=command or [])
         with runner, Interrupt() as interrupt:
-            for stage in STAGES:
+            try:
+                runner.stage("prepare", interrupt)
+            except (StoppedError, KeyboardInterrupt):
+                raise
+            except Exception:
+                if not resume:  # nothing in it is worth going on with
+                    directory.discard()
+                raise
+            for stage in STAGES[1:]:
                 runner.stage(stage, interrupt)
         return Summary(directory.path, directory.read_json("summary.json"))
 
@@ -87,16 +95,20 @@ def run_stage(
     Raises:
         ConfigError: An earlier stage is missing.
     """
+    if name == "report":
+        # From the files alone and beside a run that is still going: no lock, no manifest.
+        _write_report(RunDir.open_existing(run_dir, lock=False))
+        return
     with (
         RunDir.open_existing(run_dir) as directory,
         _Runner(directory, directory.config(), listener) as runner,
         Interrupt() as interrupt,
     ):
-        needed = STAGES[: STAGES.index(name)] if name not in ("report", "export") else ("prepare",)
+        needed = STAGES[: STAGES.index(name)] if name != "export" else ("prepare",)
         runner.stage("prepare", interrupt)
         for stage in needed[1:]:
             if stage != "baselines" and not runner.manifest.is_done(stage):
-                hint = f"peftsearch {stage} {run_dir}"
+                hint = paste("peftsearch", stage, run_dir)
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
             runner.export(to, out, interrupt)
@@ -161,12 +173,15 @@ class _Runner:
         if self.manifest.is_done(name) and not again:
             self.events.emit(name, "skip")
             return
-        self.manifest.start(name)
+        before = self.manifest.start(name)
         self.events.emit(name, "start")
         try:
             steps, peak = self._report() if name == "report" else self._compute(name, interrupt)
         except BaseException:
-            self.manifest.progress(name, 0)  # the time spent counts, also when it is resumed
+            if before["status"] == "done":
+                self.manifest.restore(name, before)
+            else:
+                self.manifest.tick(name)  # the time spent counts, also when it is resumed
             raise
         self.manifest.finish(name, steps, peak)
         self.events.emit(name, "finish")
@@ -178,17 +193,13 @@ class _Runner:
         from peftsearch.stages import COMPUTE
 
         device = work.session.device
+        work.session.saved = lambda: self.manifest.tick(name)
         forget_peak(device)
         with frozen_heap():
             return COMPUTE[name](work), peak_bytes(device)
 
     def _report(self) -> tuple[int, int]:
-        from peftsearch.report import write_report
-        from peftsearch.summary import summarise
-
-        if self.manifest.is_done("retrain"):
-            write_json(self.directory.file("summary.json"), summarise(self.directory.path))
-        write_report(self.directory.path)
+        _write_report(self.directory)
         return 0, 0
 
     def export(self, target: str, out: Path | None, interrupt: Interrupt) -> None:
@@ -199,3 +210,13 @@ class _Runner:
         self.events.emit("export", "start")
         export_to(work, target, out or self.directory.file("export", target))
         self.events.emit("export", "finish")
+
+
+def _write_report(directory: RunDir) -> None:
+    """Write the summary, once there is something to compare, and the report."""
+    from peftsearch.report import write_report
+    from peftsearch.summary import summarise
+
+    if directory.manifest().is_done("baselines"):
+        write_json(directory.file("summary.json"), summarise(directory.path))
+    write_report(directory.path)

@@ -23,7 +23,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     """
     from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
-    from peftsearch.baselines import uniform_baselines
+    from peftsearch.baselines import inside, uniform_baselines
     from peftsearch.injection import cost_function
     from peftsearch.workspace import build_space, num_labels
 
@@ -34,7 +34,8 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    stages = _stages(config, len(uniform))
+    methods = {candidate.method for _, candidate in space.choices()}
+    stages = _stages(config, len(uniform), len(inside(uniform, methods)))
     return {
         "format": 1,
         "model": config.model,
@@ -68,8 +69,8 @@ def plan(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _stages(config: RunConfig, uniform: int) -> list[dict[str, Any]]:
-    race = config.race.contestants + uniform
+def _stages(config: RunConfig, uniform: int, racing: int) -> list[dict[str, Any]]:
+    race = config.race.contestants + racing
     baselines = (uniform + config.retrain.random_baselines) * config.seeds
     return [
         {"name": "search", "steps": config.search.steps, "trainings": 1},

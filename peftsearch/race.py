@@ -1,8 +1,8 @@
 """The race: short real trainings of a shortlist, scored on the selection split.
 
 The gates propose, the supernet measures, the race decides. Contestants are the best of the
-knapsack over the gates, the best measured on the supernet, and every uniform baseline that
-fits, so on the selection split the result is never worse than the best uniform one.
+knapsack over the gates, the best measured on the supernet, and the uniform architecture of every
+method of the space, so on the selection split the result is never worse than the best of these.
 """
 
 from __future__ import annotations

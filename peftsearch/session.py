@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ class Session:
         run: The run directory.
         events: The event log.
         interrupt: Asks the loops to save and stop.
+        saved: To be called after a checkpoint has been written.
         accelerator: Device, precision and accumulation.
     """
 
@@ -34,6 +36,7 @@ class Session:
     run: RunDir
     events: Events
     interrupt: Interrupt
+    saved: Callable[[], None] = lambda: None
     accelerator: Accelerator = field(init=False)
 
     def __post_init__(self) -> None:

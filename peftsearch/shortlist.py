@@ -13,7 +13,6 @@ import torch
 
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
-from peftsearch.architecture import NONE
 from peftsearch.backbones.base import head_parameters
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
@@ -62,7 +61,7 @@ def shortlist(work: Workspace) -> list[Contestant]:
     named = {
         **{f"gates-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(proposed)},
         **{f"supernet-{i + 1}": plain.to_choices(space, c) for i, c in enumerate(measured)},
-        **{name: c for name, c in uniform.items() if {x.method for x in c} <= methods | {NONE}},
+        **plain.inside(uniform, methods),
     }
     contestants: dict[Any, Contestant] = {}
     for name, choices in named.items():

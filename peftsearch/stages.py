@@ -12,7 +12,7 @@ from typing import Any
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
-from peftsearch.errors import ConfigError, DivergedError, ExportError
+from peftsearch.errors import ConfigError, DivergedError, ExportError, paste
 from peftsearch.export.base import Bundle, exporter, logits_of, verify
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import run_race
@@ -68,7 +68,9 @@ def discretise(work: Workspace) -> int:
     """Propose from the gates, measure on the supernet, race, and write the winner."""
     run = work.session.run
     if not run.file(CHECKPOINT).is_file():
-        raise ConfigError(f"{run.path} has no finished search.", f"peftsearch search {run.path}")
+        raise ConfigError(
+            f"{run.path} has no finished search.", paste("peftsearch", "search", run.path)
+        )
     contestants = shortlist(work)
     result = run_race(work, contestants)
     winner = next(c for c in contestants if c.name == result["winner"])
@@ -96,7 +98,8 @@ def found_architecture(work: Workspace) -> Architecture:
     path = work.session.run.file("architecture.json")
     if not path.is_file():
         raise ConfigError(
-            f"{path.parent} has no architecture yet.", f"peftsearch discretise {path.parent}"
+            f"{path.parent} has no architecture yet.",
+            paste("peftsearch", "discretise", path.parent),
         )
     return Architecture.load(path)
 
@@ -187,7 +190,9 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
     folder = work.session.run.file("retrain", "seed-0")
     if not (folder / "metrics.json").is_file():
         path = work.session.run.path
-        raise ConfigError(f"{path} has no retrained weights yet.", f"peftsearch retrain {path}")
+        raise ConfigError(
+            f"{path} has no retrained weights yet.", paste("peftsearch", "retrain", path)
+        )
     weights = load_file(folder / ADAPTER) if (folder / ADAPTER).is_file() else {}
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
     inputs = work.format.collate(work.features.selection[:8])

@@ -120,7 +120,9 @@ class _Facts:
         mine = f"{spread_text(self.found)} with {used}"
         best = self.best()
         if best is None:
-            return f"Found: {mine}; no baseline fits the budget."
+            diverged = any(self.run.glob(f"baselines/*/{DIVERGED}"))
+            why = "every baseline diverged" if diverged else "no baseline fits the budget"
+            return f"Found: {mine}; {why}."
         name, theirs = best[0], spread_text(best[1])
         if self.baseline_won():
             return f"A baseline won: {name} {theirs}; the found architecture has {mine}."

@@ -256,6 +256,7 @@ class _Loop:
             "recent": self.recent,
         }
         checkpoint.save(self.job.checkpoint, tensors, meta)
+        self.session.saved()
 
     def _restore(self) -> None:
         tensors, meta = checkpoint.load(self.job.checkpoint)

@@ -79,7 +79,7 @@ def validate(path: Path) -> Checked:
     try:
         _check(kind, path, data)
     except ConfigError as error:
-        return Checked(path, kind, (error,))
+        return Checked(path, kind, error.problems)
     return Checked(path, kind, ())
 
 

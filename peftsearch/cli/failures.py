@@ -35,19 +35,19 @@ _MISSING = {
     "OutOfMemoryError": ("the memory of the device is full", _MEMORY),
     "MemoryError": ("the memory is full", _MEMORY),
 }
-#: Import name -> what to install; extras of this package and its own requirements.
-_INSTALL = {
-    "torch": "torch",
-    "transformers": "transformers",
-    "datasets": "datasets",
-    "peft": "peft",
-    "optuna": "optuna",
-    "accelerate": "accelerate",
-    "matplotlib": "matplotlib",
-    "pandas": "pandas",
-    "pyarrow": "pyarrow",
-    "sentencepiece": "sentencepiece",
-}
+#: Packages whose absence is the installation's fault and not a bug.
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "peft",
+    "optuna",
+    "accelerate",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "sentencepiece",
+)
 
 
 def explain(error: Exception) -> PeftSearchError | None:
@@ -67,9 +67,9 @@ def explain(error: Exception) -> PeftSearchError | None:
 
 
 def _not_installed(name: str) -> PeftSearchError | None:
-    if name not in _INSTALL:
+    if name not in _PACKAGES:
         return None
-    return MissingError(f"{name} is not installed.", f"pip install {_INSTALL[name]}")
+    return MissingError(f"{name} is not installed.", f"pip install {name}")
 
 
 def _first_line(error: Exception) -> str:

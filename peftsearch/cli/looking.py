@@ -22,7 +22,7 @@ from peftsearch.cli.rendering import (
 )
 from peftsearch.cli.session import session
 from peftsearch.config.values import require_known
-from peftsearch.errors import ConfigError
+from peftsearch.errors import ConfigError, paste
 from peftsearch.rundir import RunDir, read_json
 
 KINDS = ("models", "tasks", "methods", "spaces", "exporters")
@@ -124,7 +124,7 @@ def _show_file(path: Path) -> tuple[list[str], dict[str, Any]]:
         return space_lines(spec, method_facts()), {"kind": kind, **data}
     raise ConfigError(
         f"{path} is neither a run directory, nor an architecture, nor a search space.",
-        "Check it with: peftsearch validate " + str(path),
+        "Check it with: " + paste("peftsearch", "validate", path),
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.architecture import NONE, Architecture
-from peftsearch.cli.session import paste
 from peftsearch.config import RunConfig
+from peftsearch.errors import paste
 from peftsearch.space import MethodFacts
 from peftsearch.space_spec import SpaceSpec
 

@@ -28,9 +28,11 @@ def run(given: Given) -> None:
         try:
             _run(current, settings, given.resume)
         finally:
-            # Nothing was written when the very first check failed.
+            # Nothing is written before the configuration has been checked.
             with suppress(OSError):
                 current.run_dir.rmdir()
+            if not current.run_dir.exists():
+                current.run_dir = None  # nothing to resume
 
 
 def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from peftsearch.cli.failures import explain
 from peftsearch.console import Console
-from peftsearch.errors import PeftSearchError, StoppedError
+from peftsearch.errors import PeftSearchError, StoppedError, paste
 from peftsearch.rundir import write_text
 
 LOG = "log.txt"
@@ -42,11 +42,6 @@ class Session:
     console: Console
     environ: Mapping[str, str]
     run_dir: Path | None = None
-
-
-def paste(*words: str | Path) -> str:
-    """Return a command that can be pasted into a shell."""
-    return shlex.join(map(str, words))
 
 
 def resume_command(run_dir: Path) -> str:

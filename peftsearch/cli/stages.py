@@ -10,6 +10,7 @@ import typer
 from peftsearch.cli import options as o
 from peftsearch.cli.session import Session, session
 from peftsearch.config.values import require_known
+from peftsearch.errors import ConfigError
 from peftsearch.progress import Progress
 from peftsearch.rundir import RunDir
 
@@ -110,6 +111,8 @@ def export(
         from peftsearch.catalogue import exporters
 
         require_known(to, list(exporters()), "--to", "exporters")
+        if out is not None and out.exists() and not out.is_dir():
+            raise ConfigError(f"{out} is a file, not a folder.", "Choose another with --out DIR.")
         _stage(current, "export", run, to=to, out=out)
         _done(current, "export", run, out or run / "export" / to)
 

@@ -6,7 +6,7 @@ before any work begins. Torch-free.
 
 from __future__ import annotations
 
-from peftsearch.config.layers import differences, resolve, resume
+from peftsearch.config.layers import resolve, resume
 from peftsearch.config.names import Names, known_names
 from peftsearch.config.reading import (
     check_mapping,
@@ -34,7 +34,6 @@ __all__ = [
     "RunConfig",
     "SearchConfig",
     "check_mapping",
-    "differences",
     "dump",
     "from_mapping",
     "known_names",

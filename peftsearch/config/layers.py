@@ -108,16 +108,6 @@ def resume(
     return replace(stored, device=values.get("device", stored.device))
 
 
-def differences(stored: RunConfig, asked: RunConfig) -> list[str]:
-    """Return one line for each key in which two configurations differ and must not."""
-    held, wanted = _flat(stored), _flat(asked)
-    return [
-        f"  {path}: the run has {shown(held.get(path))}, asked for is {shown(wanted.get(path))}"
-        for path in {**held, **wanted}
-        if path not in FREE_ON_RESUME and held.get(path) != wanted.get(path)
-    ]
-
-
 def _refusal(lines: Sequence[str]) -> ConfigError:
     message = "A resumed run keeps its configuration; these differ:\n" + "\n".join(lines)
     return ConfigError(message, "Leave them out to resume, or start another run with --out DIR.")

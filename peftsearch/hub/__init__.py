@@ -10,6 +10,6 @@ Importing this package is cheap; ``huggingface_hub`` and ``datasets`` are import
 
 from __future__ import annotations
 
-from peftsearch.hub.calls import hub_call, hub_errors, hub_timeout, load_rows, preflight
+from peftsearch.hub.calls import hub_call, hub_errors, hub_timeout, load_rows
 
-__all__ = ["hub_call", "hub_errors", "hub_timeout", "load_rows", "preflight"]
+__all__ = ["hub_call", "hub_errors", "hub_timeout", "load_rows"]

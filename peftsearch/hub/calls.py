@@ -42,34 +42,6 @@ def hub_timeout() -> float:
     return seconds
 
 
-def preflight(
-    repo_id: str,
-    repo_type: str = "model",
-    filename: str = "",
-    timeout: float | None = None,
-    revision: str | None = None,
-) -> None:
-    """Ask the Hub for one small file, to learn within seconds whether a download can work.
-
-    Nothing is asked in offline mode.
-
-    Args:
-        repo_id: Name on the Hub.
-        repo_type: ``model`` or ``dataset``.
-        filename: File to ask for; ``config.json`` of a model, ``README.md`` of a data set.
-        timeout: Longest wait in seconds; ``None`` for :func:`hub_timeout`.
-        revision: Commit, tag or branch.
-
-    Raises:
-        MissingError: Missing, gated, slow or down.
-    """
-    from peftsearch.hub.guard import watched
-
-    seconds = hub_timeout() if timeout is None else timeout
-    with watched(seconds) as watch:
-        _ask(Wanted(repo_id, repo_type), filename, revision, watch)
-
-
 def _ask(wanted: Wanted, filename: str, revision: str | None, watch: Watch) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, is_offline_mode
 
@@ -101,7 +73,7 @@ def hub_call(
         repo_id: Name on the Hub, or a folder, which is loaded without any request.
         function: Loads it, e.g. ``lambda: AutoConfig.from_pretrained(repo_id)``.
         repo_type: ``model`` or ``dataset``.
-        filename: File to ask for first, as in :func:`preflight`.
+        filename: File to ask for first; ``config.json`` of a model, ``README.md`` of a data set.
         revision: Commit, tag or branch.
 
     Returns:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from peftsearch.errors import MissingError
 
 KNOWN_MODELS = (
+    "micro-t5",
     "t5-small",
     "t5-base",
     "t5-large",
@@ -26,7 +27,6 @@ KNOWN_MODELS = (
     "bert-base-uncased",
     "bert-base-cased",
     "bert-large-uncased",
-    "distilbert-base-uncased",
     "roberta-base",
     "roberta-large",
 )

@@ -62,7 +62,6 @@ _STYLES = {
     "ia3": Style("#D55E00", "\\\\\\", "I", "-"),
     "layernorm": Style("#CC79A7", "+++", "N", "--"),
 }
-_ALIASES = {"adapter_parallel": "parallel_adapter", "layer_norm": "layernorm"}
 _SPARE = (("#C8C8C8", "ooo"), ("#882255", "**"), ("#7A5C3E", "//.."), ("#000000", "OO"))
 
 
@@ -71,7 +70,7 @@ def styles(methods: Sequence[str]) -> dict[str, Style]:
     result: dict[str, Style] = {}
     taken = {style.letter for style in _STYLES.values()}
     for name in methods:
-        known = _STYLES.get(_ALIASES.get(name, name))
+        known = _STYLES.get(name)
         if known is None:
             colour, hatch = _SPARE[len(set(result) - set(_STYLES)) % len(_SPARE)]
             known = Style(colour, hatch, _letter(name, taken), "-.")

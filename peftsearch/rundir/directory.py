@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from peftsearch import config as configuration
 from peftsearch.config import RunConfig
-from peftsearch.errors import ConfigError
+from peftsearch.errors import ConfigError, paste
 from peftsearch.rundir import files
 from peftsearch.rundir.manifest import Manifest
 
@@ -123,6 +124,10 @@ class RunDir:
         """Read a JSON file of the run."""
         return files.read_json(self.path / name)
 
+    def discard(self) -> None:
+        """Remove the directory: it was made for a run that could not begin."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Let other writers in."""
         if self._lock is not None:
@@ -207,6 +212,6 @@ def require_empty(path: Path) -> None:
         return
     raise ConfigError(
         f"{path} is not empty.",
-        f"Continue the run in it with: peftsearch run --resume {path}  "
+        f"Continue the run in it with: {paste('peftsearch', 'run', '--resume', path)}  "
         "or write elsewhere with: --out ANOTHER_DIR",
     )

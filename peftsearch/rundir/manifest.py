@@ -43,32 +43,49 @@ class Manifest:
         entry: dict[str, Any] = self.data["stages"][stage]
         return entry
 
-    def start(self, stage: str) -> None:
-        """Note that a stage begins, or goes on after an interruption."""
+    def start(self, stage: str) -> dict[str, Any]:
+        """Note that a stage begins, goes on after an interruption, or is done again.
+
+        Returns:
+            Its entry as it was, for :meth:`restore`.
+        """
+        entry = self.stage(stage)
+        before = dict(entry)
+        if entry["status"] == "done":  # counted anew
+            entry["seconds"] = 0.0
+        entry["status"] = "running"
         self._began[stage] = time.monotonic()
-        self.stage(stage)["status"] = "running"
+        self._write()
+        return before
+
+    def restore(self, stage: str, entry: dict[str, Any]) -> None:
+        """Put an entry back: what was to be done again failed, what it wrote first is there."""
+        self.stage(stage).update(entry)
         self._write()
 
-    def progress(self, stage: str, steps: int, peak_bytes: int = 0) -> None:
-        """Note the steps done at a checkpoint, so that a killed run still counts its time.
+    def tick(self, stage: str) -> None:
+        """Add the time since the stage began or last ticked.
+
+        Called at every checkpoint, so that a killed run still counts its time.
+        """
+        entry, moment = self.stage(stage), time.monotonic()
+        entry["seconds"] += moment - self._began.get(stage, moment)
+        self._began[stage] = moment
+        self._write()
+
+    def finish(self, stage: str, steps: int | None = None, peak_bytes: int = 0) -> None:
+        """Note that a stage is done; call it when all its files are written.
 
         Args:
             stage: Name of the stage.
-            steps: Steps done in all, interruptions included.
+            steps: Steps done in all, interruptions included; ``None`` keeps what is noted.
             peak_bytes: Largest memory use seen, in bytes; 0 when not measured.
         """
         entry = self.stage(stage)
-        begun = time.monotonic()
-        entry["seconds"] += begun - self._began.get(stage, begun)
-        self._began[stage] = begun
-        entry["steps"] = steps
+        entry["status"] = "done"
+        entry["steps"] = entry["steps"] if steps is None else steps
         entry["peak_bytes"] = max(entry["peak_bytes"], peak_bytes)
-        self._write()
-
-    def finish(self, stage: str, steps: int = 0, peak_bytes: int = 0) -> None:
-        """Note that a stage is done; call it when all its files are written."""
-        self.stage(stage)["status"] = "done"
-        self.progress(stage, steps, peak_bytes)
+        self.tick(stage)
 
     def _write(self) -> None:
         write_json(self.path, self.data)
@@ -98,6 +115,10 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: format {seen!r} is not known; this version reads {FORMAT}.",
             "Use the version of peftsearch that wrote it, or start another run with --out DIR.",
         )
-    if not isinstance(data.get("stages"), dict) or any(s not in data["stages"] for s in STAGES):
+    stages = data.get("stages")
+    keys = set(_fresh()["stages"]["prepare"])
+    if not isinstance(stages, dict) or any(
+        not isinstance(stages.get(s), dict) or keys - set(stages[s]) for s in STAGES
+    ):
         raise ConfigError(f"{path} lacks the status of a stage, so it cannot be resumed.")
     return data

@@ -231,6 +231,7 @@ class Search:
         tensors.update(checkpoint.optimiser_state(self.arch, self._arch_named()))
         meta = {"step": self.step, "seconds": self.seconds}
         checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
+        self.session.saved()
 
     def restore(self) -> None:
         """Read it back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,6 @@ class Pipeline:
         resume: Path | None,
         command: list[str],
         listener: Callable[[dict[str, Any]], None],
-        environ: Mapping[str, str],
     ) -> Done:
         """Make a run directory and tell a few events."""
         self.calls.append(("run", {"config": config, "out": out, "resume": resume}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from safetensors.torch import load_file
 
 from peftsearch import pipeline
-from peftsearch.errors import ConfigError, StoppedError
+from peftsearch.errors import BudgetError, ConfigError, PeftSearchError, StoppedError
 from tests.pipeline.material import Material, write_rows
 
 Event = dict[str, Any]
@@ -180,3 +181,45 @@ def test_other_data_on_resume_are_refused(tmp_path: Path, material: Material) ->
     write_rows(data)
     with pytest.raises(StoppedError):  # the old rows again: it goes on
         pipeline.run(config, resume=out, listener=_stopping("search", 4))
+
+
+def test_a_report_in_between_changes_nothing(
+    material: Material, tmp_path: Path, finished: Path
+) -> None:
+    """Made beside the running run, which holds the lock, and made without torch."""
+    out = tmp_path / "run"
+    made = []
+
+    def listen(record: dict[str, Any]) -> None:
+        if (record["stage"], record["event"]) == ("retrain", "finish"):
+            code = (
+                "import sys; from peftsearch.pipeline import run_stage; from pathlib import Path;"
+                f"run_stage('report', Path({str(out)!r})); assert 'torch' not in sys.modules"
+            )
+            subprocess.run([sys.executable, "-c", code], check=True)
+            made.append((out / "summary.json").exists())
+            assert (out / "report/report.html").stat().st_size > 10_000
+
+    pipeline.run(material.config(), out=out, listener=listen)
+    assert made == [False]  # nothing to compare with yet
+    assert outcome(out) == outcome(finished)
+
+
+def test_a_stage_that_cannot_be_done_again_stays_done(
+    finished: Path, material: Material, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    text = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(text.replace(str(material.data), str(tmp_path / "gone")))
+    before = json.loads((out / "manifest.json").read_text())["stages"]
+    with pytest.raises(PeftSearchError):
+        pipeline.run_stage("retrain", out)
+    assert json.loads((out / "manifest.json").read_text())["stages"] == before
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(material: Material, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(BudgetError):
+        pipeline.run(material.config(budget="3"), out=out)
+    assert not out.exists()

@@ -80,10 +80,10 @@ def _with(**changes: Any) -> dict[str, Any]:
         (_with(choices={}), "a: choices must be a list."),
         (_with(choices=[{"site": "x", "rank": 3}]), "a: unknown key rank in a choice."),
         (_with(choices=[1]), "a: the choice 1 is not valid."),
-        (_with(num_params="5"), "a: num_params must be an integer, not '5'."),
+        (_with(num_params="5"), "a: num_params must be a count of parameters, not '5'."),
         (
             _with(budget={"requested": "1%", "limit": "9"}),
-            "a: budget.limit must be an integer, not '9'.",
+            "a: budget.limit must be a count of parameters, not '9'.",
         ),
     ],
 )

@@ -127,3 +127,9 @@ def test_what_is_written_down() -> None:
     budget = resolve(" 1% ", 1000)
     assert budget.to_json() == {"requested": "1%", "limit": 10}
     assert budget.fraction == 0.01
+
+
+@pytest.mark.parametrize("text", ["1e5000", "1e999999", "1e-9999%", "1e16"])
+def test_a_slip_of_the_key_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ConfigError, match="out of range"):
+        parse(text)

@@ -286,14 +286,6 @@ def test_resume_refuses_other_values_and_shows_them() -> None:
         configuration.resume(stored, overrides=["x=1"], names=NAMES)
 
 
-def test_differences_between_two_configurations() -> None:
-    stored = resolve()
-    assert configuration.differences(stored, replace(stored, device="cpu", out="x")) == []
-    assert configuration.differences(stored, replace(stored, seed=1)) == [
-        "  seed: the run has 0, asked for is 1"
-    ]
-
-
 def test_registered_names_are_read_from_the_registries() -> None:
     names = configuration.known_names()
     assert "micro-nli" in names.tasks

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from peftsearch import errors
-from peftsearch.errors import ConfigError, PeftSearchError, StoppedError
+from peftsearch.errors import ConfigError, PeftSearchError, StoppedError, paste
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,15 @@ def test_problems_are_joined() -> None:
     joined = ConfigError.collected([ConfigError("First.", "Mend it."), ConfigError("Second.")])
     assert joined.message == "2 problems\n  First.  Mend it.\n  Second."
     assert joined.hint == ""
+
+
+def test_problems_of_several_places_are_counted_and_shown_one_by_one() -> None:
+    first = ConfigError.collected([ConfigError("a."), ConfigError("b.", "try c")])
+    both = ConfigError.collected([first, ConfigError("d.")])
+    assert both.message == "3 problems\n  a.\n  b.  try c\n  d."
+    assert [problem.message for problem in both.problems] == ["a.", "b.", "d."]
+    assert ConfigError("alone").problems[0].message == "alone"
+
+
+def test_commands_can_be_pasted() -> None:
+    assert paste("peftsearch", "report", Path("a b")) == "peftsearch report 'a b'"

@@ -143,19 +143,37 @@ def test_manifest_counts_time_over_interruptions(
     manifest.update(seeds={"root": 1})
     manifest.start("search")
     clock[0] += 2
-    manifest.progress("search", 50, peak_bytes=9)
+    manifest.tick("search")
     clock[0] += 100  # Killed here: this time is lost.
     again = Manifest(path)
     assert again.stage("search")["status"] == "running"
     assert not again.is_done("search")
     again.start("search")
     clock[0] += 3
-    again.finish("search", 80, peak_bytes=4)
+    again.finish("search", 80, peak_bytes=9)
     assert Manifest(path).is_done("search")
     entry = {"status": "done", "seconds": 5.0, "steps": 80, "peak_bytes": 9}
     assert read_json(path)["stages"]["search"] == entry
     assert list(read_json(path)["stages"]) == list(STAGES)
     assert read_json(path)["seeds"] == {"root": 1}
+
+
+def test_a_stage_that_is_done_again_counts_anew_or_stays_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("peftsearch.rundir.manifest.time.monotonic", lambda: clock[0])
+    manifest = Manifest(tmp_path / "manifest.json")
+    manifest.start("search")
+    clock[0] += 5
+    manifest.finish("search", 80, peak_bytes=9)
+    first = dict(manifest.stage("search"))
+    before = manifest.start("search")
+    clock[0] += 2
+    manifest.tick("search")
+    assert manifest.stage("search")["seconds"] == 2.0
+    manifest.restore("search", before)
+    assert Manifest(manifest.path).stage("search") == first
 
 
 def test_default_name_is_safe() -> None:

@@ -170,3 +170,13 @@ def test_without_baselines(tmp_path: Path) -> None:
 def test_spread_for_people() -> None:
     assert spread_text(entry(0.5)) == "0.500 (n = 1)"
     assert spread_text(entry(0.4, 0.6)) == "0.500 ± 0.141 (n = 2)"
+
+
+def test_every_baseline_diverged(tmp_path: Path) -> None:
+    run = make(tmp_path, found=GOOD, baselines={"uniform-lora": WORSE})
+    folder = run / "baselines/uniform-lora"
+    (folder / "metrics.json").rename(folder / "diverged.json")
+    write_json(folder / "diverged.json", {"message": "uniform-lora diverged at step 3."})
+    summary = summarise(run)
+    assert summary["headline"].endswith("; every baseline diverged.")
+    assert "diverged" in codes(summary)
