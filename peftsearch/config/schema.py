@@ -52,7 +52,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(300, 1)
+    steps: int = _range(240, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)
@@ -79,7 +79,7 @@ class RaceConfig:
     """
 
     contestants: int = _range(3, 1)
-    steps: int = _range(100, 1)
+    steps: int = _range(80, 1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class RetrainConfig:
         random_baselines: Random architectures that fill the budget, >= 0.
     """
 
-    steps: int = _range(200, 1)
+    steps: int = _range(160, 1)
     batch_size: int = _range(32, 1)
     warmup_fraction: float = _range(0.06, 0, 1, below=True)
     weight_decay: float = _range(0.0, 0)
