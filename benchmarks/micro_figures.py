@@ -4,7 +4,7 @@
 
 Each method trains at its own learning rate over all sites (or the parts of the layers that fit
 the budget) by the recipe of a quick run, and is scored on test. Full fine-tuning trains all
-weights for 400 steps, at the rate of four that scores best on the selection split. Single sites
+weights for 400 steps, at the rate of four that scores best on the task's validation split. Single sites
 are tried one by one, to show that none of them decides everything.
 """
 
@@ -30,6 +30,7 @@ from peftsearch.budget import resolve
 from peftsearch.evaluate import score
 from peftsearch.formats import Feature
 from peftsearch.interrupt import Interrupt
+from peftsearch.micro.nli import nli_rows
 from peftsearch.retrain import retrain
 from peftsearch.rundir import Events, RunDir
 from peftsearch.seeds import derive
@@ -61,26 +62,31 @@ def train_all(work: Workspace, features: Sequence[Feature], rate: float, seed: i
 
 
 def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
-    """Choose the rate on the selection split, then train on all rows and score on test.
+    """Choose the rate on the task's own validation split and score that one on test.
 
-    The backbone is put back afterwards.
+    The validation split has templates and words of its own, as the test split has; no run uses
+    it. The backbone is put back afterwards.
     """
     model, splits = work.backbone.model, work.features
+    valid = work.format.features(nli_rows("validation"))
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    def run(features: Sequence[Feature], scored: Sequence[Feature], rate: float, seed: int) -> Any:
-        seconds = train_all(work, features, rate, seed)
-        found = score(work.session, model, work.task, work.format, scored)[work.task.metric]
+    def run(rate: float, seed: int) -> tuple[float, float, float]:
+        seconds = train_all(work, splits.train, rate, seed)
+        scores = [
+            score(work.session, model, work.task, work.format, features)[work.task.metric]
+            for features in (valid, splits.test)
+        ]
         model.load_state_dict(kept)
-        return found, seconds
+        return scores[0], scores[1], seconds
 
-    selected = {r: run(splits.race_train, splits.selection, r, 0)[0] for r in FULL_RATES}
-    rate = max(FULL_RATES, key=lambda r: selected[r])
-    trained = [run(splits.train, splits.test, rate, k) for k in range(seeds)]
+    trained = {rate: [run(rate, k) for k in range(seeds)] for rate in FULL_RATES}
     model.requires_grad_(False)
-    values, seconds = zip(*trained, strict=True)
+    chosen_on = {rate: statistics.fmean(r[0] for r in runs) for rate, runs in trained.items()}
+    rate = max(FULL_RATES, key=lambda r: chosen_on[r])
+    _, values, seconds = zip(*trained[rate], strict=True)
     found = row("full fine-tuning", "100%", model.num_parameters(), rate, values, seconds)
-    return found | {"selection": {f"{r:g}": value for r, value in selected.items()}}
+    return found | {"validation": {f"{r:g}": round(v, 4) for r, v in chosen_on.items()}}
 
 
 def row(
