@@ -4,8 +4,8 @@
 
 Each method trains at its own learning rate over all sites (or the parts of the layers that fit
 the budget) by the recipe of a quick run, and is scored on test. Full fine-tuning trains all
-weights for 400 steps, at the rate of four that scores best on the task's validation split. Single sites
-are tried one by one, to show that none of them decides everything.
+weights for 400 steps, at the rate of four that scores best on the task's validation split.
+Single sites are tried one by one, to show that none of them decides everything.
 """
 
 from __future__ import annotations
