@@ -174,7 +174,7 @@ def _check_shapes(data: Mapping[str, Any], where: str) -> None:
         "budget.limit": budget["limit"],
     }
     for key, value in numbers.items():
-        if not isinstance(value, int) or value < (key != "num_params"):
+        if not isinstance(value, int) or value < (key == "backbone_parameters"):
             raise ConfigError(f"{where}: {key} must be a count of parameters, not {value!r}.")
 
 
