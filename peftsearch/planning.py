@@ -157,9 +157,10 @@ def _notes(space: Any, backbone: Any) -> list[str]:
     bare = sum(getattr(hosts[s].modules[m], "bias", None) is None for s, m in touched)
     if not bare:
         return []
+    rest = "" if bare == len(touched) else "; it trains the existing ones at the others"
     return [
         f"bitfit adds bias vectors at {bare:,} of {len(touched):,} modules, where the backbone has "
-        f"none; it trains the existing ones at the others."
+        f"none{rest}."
     ]
 
 
