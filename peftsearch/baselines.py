@@ -15,7 +15,7 @@ import numpy as np
 from peftsearch.architecture import NONE, Choice
 from peftsearch.catalogue import method_facts
 from peftsearch.site import Site
-from peftsearch.space import Candidate, Cost, MethodFacts, SearchSpace
+from peftsearch.space import Candidate, Cost, Gate, MethodFacts, SearchSpace
 
 #: The methods that run as uniform baselines, by baseline name.
 UNIFORM = {
@@ -97,6 +97,36 @@ def uniform_baselines(
     facts = method_facts()
     found = {name: uniform(facts[m], sites, cost, limit) for name, m in UNIFORM.items()}
     return {name: choices for name, choices in found.items() if choices is not None}
+
+
+def uniform_in(space: SearchSpace, method: str, limit: int) -> list[int] | None:
+    """Return the uniform architecture of a method among a space's own candidates.
+
+    Every gate that has the method takes its largest candidate up to a common size, the largest
+    that fits; where not even the smallest fits everywhere, the last gates go without.
+
+    Returns:
+        One candidate index per gate; ``None`` if the method fits nowhere.
+    """
+    sizes = sorted({c.size for _, c in space.choices() if c.method == method}, reverse=True)
+    for size in sizes:
+        chosen = [_largest_up_to(gate, method, size) for gate in space.gates]
+        pairs = zip(space.gates, chosen, strict=True)
+        if sum(gate.candidates[i].num_params for gate, i in pairs) <= limit:
+            return chosen if any(chosen) else None
+    left = limit
+    chosen = [0] * len(space.gates)
+    for g, gate in enumerate(space.gates):
+        smallest = _largest_up_to(gate, method, sizes[-1]) if sizes else 0
+        if 0 < gate.candidates[smallest].num_params <= left:
+            chosen[g] = smallest
+            left -= gate.candidates[smallest].num_params
+    return chosen if any(chosen) else None
+
+
+def _largest_up_to(gate: Gate, method: str, size: int) -> int:
+    fitting = [i for i, c in enumerate(gate.candidates) if c.method == method and c.size <= size]
+    return max(fitting, key=lambda i: gate.candidates[i].size, default=0)
 
 
 def random_fill(space: SearchSpace, limit: int, seed: int) -> list[int]:

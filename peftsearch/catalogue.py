@@ -128,6 +128,48 @@ def models() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class StrategyCard:
+    """The declared facts of a strategy.
+
+    Attributes:
+        name: As typed after ``--strategy``.
+        title: A few words for tables.
+        reference: The paper, and how this implementation differs.
+        source: Dotted module that holds it.
+    """
+
+    name: str
+    title: str
+    reference: str
+    source: str
+
+
+@cache
+def strategies() -> dict[str, StrategyCard]:
+    """Return the search strategies by name, without torch; the default comes first.
+
+    A strategy is one file in ``peftsearch/strategies`` with a literal ``STRATEGY``, or a module
+    named by an entry point of the group ``peftsearch.strategies``.
+    """
+    sources = {
+        f"peftsearch.strategies.{path.stem}": path
+        for path in sorted((_PACKAGE / "strategies").glob("[a-z]*.py"))
+    }
+    for entry in entry_points(group="peftsearch.strategies"):
+        spec = find_spec(entry.value)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f'The plug-in strategy "{entry.name}" ({entry.value}) has no source.')
+        sources[entry.value] = Path(spec.origin)
+    found = {}
+    for source, path in sources.items():
+        facts = _literal(path, "STRATEGY")
+        if facts is not None:
+            found[facts["name"]] = StrategyCard(source=source, **facts)
+    first = {"priced": found.pop("priced")}
+    return first | found
+
+
 def exporters() -> dict[str, str]:
     """Return the export targets by name, each with a line of explanation.
 

@@ -13,7 +13,7 @@ from typing import Any
 from peftsearch.budget import parse
 from peftsearch.config import RunConfig
 from peftsearch.environment import hardware, versions
-from peftsearch.errors import ConfigError, StoppedError, paste
+from peftsearch.errors import ConfigError, PeftSearchError, StoppedError, paste
 from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
 from peftsearch.planning import plan
@@ -64,10 +64,9 @@ def run(
         with runner, Interrupt() as interrupt:
             try:
                 runner.stage("prepare", interrupt)
-            except (StoppedError, KeyboardInterrupt):
-                raise
-            except Exception:
-                if not resume:  # nothing in it is worth going on with
+            except PeftSearchError as error:
+                # Nothing in it is worth going on with, unless the user means to.
+                if not resume and not isinstance(error, StoppedError):
                     directory.discard()
                 raise
             for stage in STAGES[1:]:

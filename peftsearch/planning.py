@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from peftsearch import effort
 from peftsearch.budget import resolve
 from peftsearch.config import RunConfig
 
@@ -23,7 +24,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     """
     from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
-    from peftsearch.baselines import inside, uniform_baselines
+    from peftsearch.baselines import uniform_baselines
     from peftsearch.injection import cost_function
     from peftsearch.workspace import build_space, num_labels
 
@@ -34,8 +35,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    methods = {candidate.method for _, candidate in space.choices()}
-    stages = _stages(config, len(uniform), len(inside(uniform, methods)))
+    stages = _stages(config, len(uniform))
     return {
         "format": 1,
         "model": config.model,
@@ -69,30 +69,23 @@ def plan(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _stages(config: RunConfig, uniform: int, racing: int) -> list[dict[str, Any]]:
-    race = config.race.contestants + racing
+def _stages(config: RunConfig, uniform: int) -> list[dict[str, Any]]:
+    """Return steps and number of trainings of each stage; the race is limited, not fixed."""
+    shares = effort.rungs(config.race.first_rung, config.race.last_rung)
+    left = config.trainings - effort.search_trainings(config)
+    steps = round(shares[-1] * config.retrain.steps)
     baselines = (uniform + config.retrain.random_baselines) * config.seeds
     return [
         {"name": "search", "steps": config.search.steps, "trainings": 1},
-        {"name": "race", "steps": config.race.steps, "trainings": race},
+        {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares)},
         {"name": "retrain", "steps": config.retrain.steps, "trainings": config.seeds},
         {"name": "baselines", "steps": config.retrain.steps, "trainings": baselines},
     ]
 
 
 def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
-    """Return the whole run in single trainings, counted in passes over a batch.
-
-    A search step after the warm-up is one pass for the weights and one for the gates (five in
-    all for second order).
-    """
-    passes = {"single": 2, "first": 2, "second": 5}[config.search.bilevel]
-    share = config.search.warmup_fraction + (1 - config.search.warmup_fraction) * passes
-    total = 0.0
-    for stage in stages:
-        weight = share if stage["name"] == "search" else 1.0
-        total += weight * stage["steps"] * stage["trainings"]
-    return round(total / config.retrain.steps, 2)
+    """Return the whole run in single trainings: search and race by their limit, and the rest."""
+    return config.trainings + float(sum(stage["trainings"] for stage in stages[2:]))
 
 
 def _data(config: RunConfig, task: Any) -> dict[str, int | None]:

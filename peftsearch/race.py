@@ -1,22 +1,25 @@
-"""The race: short real trainings of a shortlist, scored on the selection split.
+"""The race: real trainings from scratch, by successive halving, scored on the selection split.
 
-The gates propose, the supernet measures, the race decides. Contestants are the best of the
-knapsack over the gates, the best measured on the supernet, and the uniform architecture of every
-method of the space, so on the selection split the result is never worse than the best of these.
+All contestants train to the first rung; the better half goes on, from where it stands, to the
+next, and so on. What a strategy proposes is decided here.
+
+Source: successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943), as a race of
+configurations in Hyperband (Li et al. 2018). Ours keeps one learning-rate schedule, that of the
+whole training, so that going on changes nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from peftsearch.architecture import Architecture
 from peftsearch.errors import DivergedError
 from peftsearch.evaluate import score
 from peftsearch.rundir import write_json
-from peftsearch.search.measure import Sample
 from peftsearch.seeds import derive
 from peftsearch.training import Job, train
 from peftsearch.workspace import Workspace
@@ -24,11 +27,11 @@ from peftsearch.workspace import Workspace
 
 @dataclass(frozen=True)
 class Contestant:
-    """One entry of the shortlist.
+    """One entry of a race.
 
     Attributes:
-        name: ``gates-1``, ``supernet-1``, ``uniform-lora``, ...
-        source: ``gates``, ``supernet`` or ``uniform``.
+        name: ``gates-1``, ``uniform-lora``, ``random-2``, ...
+        source: Where it comes from: the name without its number.
         architecture: What it trains.
     """
 
@@ -37,89 +40,183 @@ class Contestant:
     architecture: Architecture
 
 
-def summary(architecture: Architecture) -> str:
-    """Return how many sites each method got, e.g. ``lora 3 sites, adapter 1 site``."""
-    counts = Counter(choice.method for choice in architecture.active)
-    parts = [f"{name} {n} site{'s' * (n > 1)}" for name, n in counts.most_common()]
-    return ", ".join(parts) or "nothing"
+class Trials(Protocol):
+    """Real trainings of architectures, each as far along as is asked for.
 
-
-def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return the best by score, then by loss, then the cheaper."""
-    return sorted(samples, key=lambda s: (-s.score, s.loss, s.num_params))[:count]
-
-
-def run_race(work: Workspace, contestants: Sequence[Contestant]) -> dict[str, Any]:
-    """Train every contestant briefly and choose.
-
-    A contestant that finished before an interruption is not trained again. One that diverges
-    loses.
-
-    Returns:
-        The content of ``race.json``. The winner has the best selection score; among equals the
-        one with fewer parameters, then the one named first.
-
-    Raises:
-        DivergedError: All of them diverged.
+    Attributes:
+        spent: Single trainings so far; going on with a training costs the difference only.
     """
-    config, task = work.config, work.task
-    rows = []
-    for contestant in contestants:
-        file = work.session.run.file("race", f"{contestant.name}.result.json")
+
+    spent: float
+
+    def score(self, contestant: Contestant, share: float) -> float | None:
+        """Train to a share of a single training and score; ``None`` if it diverged."""
+        ...
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Whether this architecture can be trained here."""
+        ...
+
+
+@dataclass
+class RealTrials:
+    """Trainings of a run, in its folder ``race``; what is there already is not trained again."""
+
+    work: Workspace
+    spent: float = 0.0
+    reached: dict[str, float] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def score(self, contestant: Contestant, share: float) -> float | None:
+        """Train on to a share and score on the selection split."""
+        name = contestant.name
+        self.spent += max(0.0, share - self.reached.get(name, 0.0))
+        self.reached[name] = max(share, self.reached.get(name, 0.0))
+        total = self.work.config.retrain.steps
+        steps = max(1, round(share * total))
+        file = self.work.session.run.file("race", f"{name}.result.json")
         job = Job(
-            name=contestant.name,
+            name=name,
             stage="discretise",
             architecture=contestant.architecture,
-            steps=config.race.steps,
-            seed=derive(config.seed, "race"),
-            checkpoint=file.with_name(f"{contestant.name}.checkpoint.safetensors"),
+            steps=total,
+            seed=derive(self.work.config.seed, "race"),
+            checkpoint=file.with_name(f"{name}.checkpoint.safetensors"),
+            until=steps,
         )
-        record = job.finished(file)
-        if record is None:
-            record = _train(work, job)
-            contestant.architecture.save(file.with_name(f"{contestant.name}.json"))
-            if record["score"] is not None:  # what diverged is tried again on resume
-                write_json(file, record)
-            job.checkpoint.unlink(missing_ok=True)
-        rows.append(_row(contestant, job.steps, record))
-    finished = [i for i, row in enumerate(rows) if row["score"] is not None]
-    if not finished:
+        blank: dict[str, Any] = {"fingerprint": job.fingerprint, "scores": {}, "seconds": 0.0}
+        record = job.finished(file) or blank
+        if str(steps) not in record["scores"]:
+            contestant.architecture.save(file.with_name(f"{name}.json"))
+            record = self._train(job, record)
+            write_json(file, record)
+        self.records[name] = record
+        found: float | None = record["scores"][str(steps)]
+        return found
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Every architecture can be trained."""
+        return True
+
+    def _train(self, job: Job, record: dict[str, Any]) -> dict[str, Any]:
+        """Train and score; one that diverges has no score and cannot win."""
+        work = self.work
+        try:
+            trained = train(work.session, work.backbone, work.format, work.features.race_train, job)
+            with trained:
+                features = work.features.selection
+                found = score(work.session, work.backbone.model, work.task, work.format, features)
+        except DivergedError as error:
+            lost = {"diverged": str(error), "hint": error.hint}
+            return record | lost | {"scores": {**record["scores"], str(job.until): None}}
+        scores = {**record["scores"], str(job.until): found[work.task.metric]}
+        return record | {"scores": scores, "seconds": trained.seconds}
+
+    def tidy(self) -> None:
+        """Remove the checkpoints: nobody trains on."""
+        for path in self.work.session.run.file("race").glob("*.checkpoint.safetensors"):
+            path.unlink()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a contestant came.
+
+    Attributes:
+        contestant: Who.
+        scores: Selection score by share of a training, as far as it went; ``None``: diverged.
+    """
+
+    contestant: Contestant
+    scores: dict[float, float | None]
+
+    @property
+    def share(self) -> float:
+        """The last rung it reached; 0 if it never trained."""
+        return max(self.scores, default=0.0)
+
+    @property
+    def score(self) -> float | None:
+        """Its score there."""
+        return self.scores.get(self.share)
+
+
+def halving(
+    trials: Trials, contestants: Sequence[Contestant], shares: Sequence[float]
+) -> list[Standing]:
+    """Race by successive halving.
+
+    Args:
+        trials: Trains and scores.
+        contestants: At least one.
+        shares: Rising shares of a single training.
+
+    Returns:
+        The standings, the winner first: who came further, then the better score, then the one
+        with fewer parameters, then the one named first.
+    """
+    standings = [Standing(contestant, {}) for contestant in contestants]
+    alive = list(range(len(standings)))
+    for share in shares:
+        for i in alive:
+            scored = trials.score(standings[i].contestant, share)
+            standings[i] = replace(standings[i], scores={**standings[i].scores, share: scored})
+        alive = [i for i in alive if standings[i].score is not None]
+        alive = sorted(alive, key=lambda i: _rank(standings[i], i))[: math.ceil(len(alive) / 2)]
+        if len(alive) < 2:
+            break
+    order = sorted(range(len(standings)), key=lambda i: _rank(standings[i], i))
+    return [standings[i] for i in order]
+
+
+def _rank(standing: Standing, place: int) -> tuple[bool, float, float, int, int]:
+    value = standing.score
+    lost = value is None
+    fewer = standing.contestant.architecture.num_params
+    return lost, -standing.share, -(value or 0.0), fewer, place
+
+
+def race_json(work: Workspace, standings: Sequence[Standing], trials: RealTrials) -> dict[str, Any]:
+    """Return the content of ``race.json``, the winner first.
+
+    Raises:
+        DivergedError: Everyone diverged.
+    """
+    rows = [_row(work, standing, trials) for standing in standings]
+    if rows[0]["score"] is None:
         raise DivergedError("Every contestant of the race diverged.", rows[0]["hint"])
-    best = min(finished, key=lambda i: (-rows[i]["score"], rows[i]["num_params"], i))
     return {
         "format": 1,
-        "metric": task.metric,
-        "steps": config.race.steps,
+        "metric": work.task.metric,
+        "steps": max(row["steps"] for row in rows),
         "rows": len(work.features.selection),
+        "trainings": round(trials.spent, 4),
         "contestants": rows,
-        "winner": rows[best]["name"],
+        "winner": rows[0]["name"],
     }
 
 
-def _train(work: Workspace, job: Job) -> dict[str, Any]:
-    """Train and score; one that diverges has no score and cannot win."""
-    record: dict[str, Any] = {"fingerprint": job.fingerprint, "score": None, "seconds": None}
-    try:
-        trained = train(work.session, work.backbone, work.format, work.features.race_train, job)
-        with trained:
-            features = work.features.selection
-            found = score(work.session, work.backbone.model, work.task, work.format, features)
-    except DivergedError as error:
-        return record | {"diverged": str(error), "hint": error.hint}
-    return record | {"score": found[work.task.metric], "seconds": trained.seconds}
-
-
-def _row(contestant: Contestant, steps: int, record: dict[str, Any]) -> dict[str, Any]:
-    row = {
+def _row(work: Workspace, standing: Standing, trials: RealTrials) -> dict[str, Any]:
+    contestant = standing.contestant
+    record = trials.records.get(contestant.name, {})
+    row: dict[str, Any] = {
         "name": contestant.name,
         "source": contestant.source,
         "num_params": contestant.architecture.num_params,
-        "steps": steps,
-        "score": record["score"],
-        "seconds": record["seconds"],
+        "steps": round(standing.share * work.config.retrain.steps),
+        "score": standing.score,
+        "scores": {f"{share:g}": score for share, score in standing.scores.items()},
+        "seconds": record.get("seconds"),
         "summary": summary(contestant.architecture),
     }
     if "diverged" in record:
         row |= {"diverged": record["diverged"], "hint": record["hint"]}
         row["summary"] += ", diverged"
     return row
+
+
+def summary(architecture: Architecture) -> str:
+    """Return how many sites each method got, e.g. ``lora 3 sites, adapter 1 site``."""
+    counts = Counter(choice.method for choice in architecture.active)
+    parts = [f"{name} {n} site{'s' * (n > 1)}" for name, n in counts.most_common()]
+    return ", ".join(parts) or "nothing"

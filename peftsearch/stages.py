@@ -15,13 +15,11 @@ from peftsearch.architecture import Architecture
 from peftsearch.errors import ConfigError, DivergedError, ExportError, paste
 from peftsearch.export.base import Bundle, exporter, logits_of, verify
 from peftsearch.injection import insert_architecture, load_state, remove_all
-from peftsearch.race import run_race
+from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
 from peftsearch.rundir import read_json, write_json
-from peftsearch.search.loop import CHECKPOINT, Search
 from peftsearch.seeds import derive
-from peftsearch.shortlist import build_supernet, shortlist
-from peftsearch.space import SearchSpace
+from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
 from peftsearch.workspace import Workspace
 
@@ -46,37 +44,20 @@ def prepare(work: Workspace) -> int:
 
 
 def search(work: Workspace) -> int:
-    """Train the supernet and its gates."""
-    supernet = build_supernet(work)
-    try:
-        loop = Search(
-            work.session,
-            supernet,
-            work.budget.limit,
-            work.format,
-            work.features.search_train,
-            work.features.search_valid,
-        )
-        with loop.trace:
-            loop.run()
-    finally:
-        supernet.remove()
-    return work.config.search.steps
+    """Train what the strategy shares between architectures."""
+    return strategy(work.config.strategy).search(work)
 
 
 def discretise(work: Workspace) -> int:
-    """Propose from the gates, measure on the supernet, race, and write the winner."""
+    """Let the strategy decide, and write the winner."""
     run = work.session.run
-    if not run.file(CHECKPOINT).is_file():
-        raise ConfigError(
-            f"{run.path} has no finished search.", paste("peftsearch", "search", run.path)
-        )
-    contestants = shortlist(work)
-    result = run_race(work, contestants)
-    winner = next(c for c in contestants if c.name == result["winner"])
+    trials = RealTrials(work)
+    verdict = strategy(work.config.strategy).choose(work, trials)
+    result = race_json(work, verdict.standings, trials)
     run.write_json("race.json", result)
-    winner.architecture.save(run.file("architecture.json"))
-    return work.config.race.steps * len(contestants)
+    verdict.winner.architecture.save(run.file("architecture.json"))
+    trials.tidy()
+    return sum(row["steps"] for row in result["contestants"])
 
 
 def retrain_found(work: Workspace) -> int:
@@ -108,7 +89,7 @@ def run_baselines(work: Workspace) -> int:
     """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
-    space = SearchSpace.from_json(run.read_json("space.json"))
+    space = work.space
     named = plain.uniform_baselines(work.backbone.sites, work.cost, limit)
     for i in range(config.retrain.random_baselines):
         filled = plain.random_fill(space, limit, derive(config.seed, "random", i))

@@ -39,6 +39,8 @@ class Job:
         steps: Optimiser steps.
         seed: Root of its randomness: start of the weights, order of the rows, dropout.
         checkpoint: Where to keep the state while it runs.
+        until: Pause after this many steps, with the state kept; ``None``: go to the end. The
+            schedule is that of ``steps``, so pausing changes nothing.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Job:
     steps: int
     seed: int
     checkpoint: Path
+    until: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -204,11 +207,12 @@ class _Loop:
     def run(self, task_format: Format, features: Sequence[Feature]) -> None:
         """Run the remaining steps."""
         config, job = self.session.config, self.job
+        end = job.steps if job.until is None else min(job.until, job.steps)
         order = Batches(len(features), config.retrain.batch_size, derive(job.seed, "order"))
         optimiser = self.session.accelerator.prepare(self.optimiser) if self.optimiser else None
         self.model.train()
         began = time.perf_counter()
-        while self.step < job.steps and optimiser is not None:
+        while self.step < end and optimiser is not None:
             seed_torch(derive(job.seed, "step", self.step))
             set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
             rows = [features[i] for i in order.indices(self.step)]
@@ -216,16 +220,18 @@ class _Loop:
             if self.step >= job.steps - max(1, job.steps // 10):
                 self.recent += loss
             self.step += 1
-            if self.step % config.search.log_every == 0 or self.step == job.steps:
+            if self.step % config.search.log_every == 0 or self.step == end:
                 self.session.emit(job.stage, "step", name=job.name, step=self.step,
                                   steps=job.steps, train_loss=loss)  # fmt: skip
             due = self.step % config.retrain.checkpoint_every == 0
-            if (due and self.step < job.steps) or self.session.interrupt.requested:
+            if (due and self.step < end) or self.session.interrupt.requested:
                 self.seconds += time.perf_counter() - began
                 began = time.perf_counter()
                 self._save()
                 self.session.interrupt.check(f"{job.stage} {job.name}, step {self.step:,}")
         self.seconds += time.perf_counter() - began
+        if end < job.steps and self.optimiser is not None:
+            self._save()
         self.session.accelerator.free_memory()
 
     def _update(self, optimiser: Any, task_format: Format, rows: Sequence[Feature]) -> float:

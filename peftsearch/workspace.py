@@ -16,6 +16,7 @@ from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
 from peftsearch.formats import Feature, Format, make_format
 from peftsearch.injection import cost_function
+from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
 from peftsearch.site import Site
@@ -92,9 +93,15 @@ class FeatureSplits:
 
 @dataclass
 class Workspace:
-    """Task, rows, backbone, space and budget of a run."""
+    """Task, rows, backbone, space and budget of a run.
+
+    Attributes:
+        session: Configuration, directory, device.
+        split_seed: Root of the division of the rows; by default the seed of the run.
+    """
 
     session: Session
+    split_seed: int | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -116,7 +123,8 @@ class Workspace:
     @cached_property
     def splits(self) -> Splits:
         """The four splits."""
-        return tasks.split(self.data, self.config.seed)
+        seed = self.config.seed if self.split_seed is None else self.split_seed
+        return tasks.split(self.data, seed)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -152,7 +160,10 @@ class Workspace:
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The candidates that fit the budget, as in ``space.json``."""
+        """The candidates that fit the budget: those of ``space.json``, once it is there."""
+        path = self.session.run.file("space.json")
+        if path.is_file():
+            return SearchSpace.from_json(read_json(path))
         return self.full_space.within(self.budget.limit)
 
     def architecture(self, choices: tuple[Choice, ...]) -> Architecture:

@@ -52,7 +52,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(240, 1)
+    steps: int = _range(96, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)
@@ -70,16 +70,16 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class RaceConfig:
-    """The short real trainings that decide.
+    """The real trainings that decide, by successive halving.
 
     Attributes:
-        contestants: Architectures from the gates and the supernet, >= 1; the uniform
-            architectures race besides.
-        steps: Optimiser steps of each short training, >= 1.
+        first_rung: Share of a single training to which every contestant trains, in (0, 1].
+        last_rung: Share to which the last ones train, in (0, 1], at least ``first_rung``; the
+            rungs between double.
     """
 
-    contestants: int = _range(3, 1)
-    steps: int = _range(80, 1)
+    first_rung: float = _range(0.0625, 0, 1, above=True)
+    last_rung: float = _range(0.5, 0, 1, above=True)
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ class RunConfig:
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
         space: Name of a search space, or a space YAML file.
+        strategy: How the architecture is found, see ``peftsearch list strategies``.
+        trainings: What search and race may cost, in single trainings, > 0; the race gets what
+            the search leaves.
         preset: ``quick``, ``standard`` or ``thorough``.
         seed: Root of all randomness, >= 0.
         seeds: Retraining seeds, >= 1.
@@ -147,6 +150,8 @@ class RunConfig:
     data: str | None = None
     budget: str = "1%"
     space: str = "default"
+    strategy: str = "priced"
+    trainings: float = _range(4.0, 0, above=True)
     preset: str = _choice("quick", PRESETS)
     seed: int = _range(0, 0)
     seeds: int = _range(3, 1)

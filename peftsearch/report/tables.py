@@ -212,10 +212,12 @@ def found_score(data: RunData) -> pd.Series | None:
 
 
 def race(data: RunData) -> pd.DataFrame:
-    """Return the contestants, best first, with a column that marks the winner."""
+    """Return the contestants, those that came furthest first, with a mark at the winner."""
     table = data.race.assign(winner=data.race["name"] == data.facts.winner)
-    ascending = not data.facts.higher_is_better
-    return table.sort_values("score", ascending=ascending, kind="stable", ignore_index=True)
+    ascending = [False, not data.facts.higher_is_better]
+    return table.sort_values(
+        ["steps", "score"], ascending=ascending, kind="stable", ignore_index=True
+    )
 
 
 def cost(data: RunData) -> pd.DataFrame:

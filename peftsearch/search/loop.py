@@ -19,13 +19,14 @@ from torch import Tensor
 from peftsearch import checkpoint
 from peftsearch.backbones.base import head_parameters
 from peftsearch.batches import Batches
+from peftsearch.config import SearchConfig
 from peftsearch.errors import DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.rundir import JsonLines
 from peftsearch.search import hypergradient, schedules
 from peftsearch.seeds import derive
 from peftsearch.session import Session, finite, seed_torch
-from peftsearch.supernet.gates import sample
+from peftsearch.space import SearchSpace
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import (
     divergence_hint,
@@ -50,6 +51,8 @@ class Search:
         task_format: How the task meets the model.
         train: Features of search-train.
         valid: Features of search-valid.
+        train_gates: Whether the gates learn; else they stay as they are and only the weights do.
+        settings: By default ``search`` of the configuration.
     """
 
     def __init__(
@@ -60,19 +63,24 @@ class Search:
         task_format: Format,
         train: Sequence[Feature],
         valid: Sequence[Feature],
+        *,
+        train_gates: bool = True,
+        settings: SearchConfig | None = None,
     ) -> None:
         self.session, self.supernet, self.limit = session, supernet, limit
         self.format, self.train, self.valid = task_format, train, valid
-        self.config = session.config.search
+        self.config = session.config.search if settings is None else settings
         self.seed = derive(session.config.seed, "search")
         backbone = supernet.backbone
         self.model = backbone.model
         groups = parameter_groups(session.config, supernet.weight_parameters(), backbone)
         self.rates = {id(p): group["base_lr"] for group in groups for p in group["params"]}
         self.weights = make_optimiser(session.config, groups)
-        self.arch = torch.optim.Adam(
-            supernet.arch_parameters(), lr=self.config.arch_lr, betas=(0.5, 0.999)
-        )
+        self.arch = None
+        if train_gates:
+            self.arch = torch.optim.Adam(
+                supernet.arch_parameters(), lr=self.config.arch_lr, betas=(0.5, 0.999)
+            )
         self.named = {**supernet.named_weights(), **dict(head_parameters(backbone.model))}
         self.trace = JsonLines(session.run.file(TRACE))
         self.step, self.seconds = 0, 0.0
@@ -113,8 +121,8 @@ class Search:
         now = schedules.at(self.step, self.config)
         set_rates(optimiser, schedule(self.step, self.config.steps, 0.06))
         valid_loss = None
-        if not now.warming_up:
-            valid_loss = self._gate_step(now, train_rows, valid_rows)
+        if self.arch is not None and not now.warming_up:
+            valid_loss = self._gate_step(self.arch, now, train_rows, valid_rows)
         train_loss = self._weight_step(optimiser, now, train_rows)
         last = self.step + 1 == self.config.steps
         if self.step % self.config.log_every == 0 or last:
@@ -122,11 +130,10 @@ class Search:
 
     def _choices(self, now: schedules.Point, stream: str) -> Tensor:
         """Draw hard choices (S, G, C); the same ones at every call within a step."""
-        gates = self.supernet.gates
-        log_q, _ = gates.priced(gates.log_prior(), self.limit)
-        mixed = gates.explored(log_q, now.exploration, self.limit)
         seed_torch(derive(self.seed, stream, self.step))
-        return sample(mixed, self.config.architectures_per_batch, now.temperature)
+        return self.supernet.gates.draw(
+            self.config.architectures_per_batch, now.temperature, now.exploration, self.limit
+        )
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
         batch = self.session.to_device(self.format.collate(rows))
@@ -153,6 +160,7 @@ class Search:
 
     def _gate_step(
         self,
+        optimiser: torch.optim.Adam,
         now: schedules.Point,
         train_rows: Sequence[Feature],
         valid_rows: Sequence[Feature],
@@ -187,8 +195,8 @@ class Search:
             grads = hypergradient.first_order(loss(rows, True), arch)
         for parameter, gradient in zip(arch, grads, strict=True):
             parameter.grad = gradient
-        self.arch.step()
-        self.arch.zero_grad()
+        optimiser.step()
+        optimiser.zero_grad()
         return self._checked(seen[0])
 
     def _checked(self, loss: float) -> float:
@@ -200,8 +208,11 @@ class Search:
 
     @torch.no_grad()
     def _log(self, now: schedules.Point, train_loss: float, valid_loss: float | None) -> None:
-        gates = self.supernet.gates
-        log_q, price = gates.priced(gates.log_prior(), self.limit)
+        log_q, price = self.supernet.gates.distribution(self.limit)
+        shares = [
+            row[: len(gate.candidates)].exp()
+            for row, gate in zip(log_q, self.supernet.space.gates, strict=True)
+        ]
         self.session.emit(
             "search",
             "step",
@@ -211,24 +222,22 @@ class Search:
             train_loss=train_loss,
             valid_loss=valid_loss,
             price=float(price),
-            expected_cost=float(gates.expected_cost(log_q)),
+            expected_cost=expected_cost(self.supernet.space, shares),
             limit=self.limit,
             temperature=now.temperature,
             exploration=now.exploration,
-            entropy=float(gates.entropy(log_q)),
+            entropy=mean_entropy(shares),
         )
-        rows = [
-            [round(float(q), 6) for q in row[: len(gate.candidates)].exp()]
-            for row, gate in zip(log_q, self.supernet.space.gates, strict=True)
-        ]
+        rows = [[round(float(q), 6) for q in row] for row in shares]
         self.trace.append({"step": self.step + 1, "probabilities": rows})
 
     def save(self) -> None:
         """Write the whole state of the search."""
         tensors: dict[str, Tensor] = dict(self.named)
-        tensors["alphas"] = self.supernet.gates.alphas
+        tensors.update(arch_named(self.supernet))
         tensors.update(checkpoint.optimiser_state(self.weights, self.named))
-        tensors.update(checkpoint.optimiser_state(self.arch, self._arch_named()))
+        if self.arch is not None:
+            tensors.update(checkpoint.optimiser_state(self.arch, arch_named(self.supernet)))
         meta = {"step": self.step, "seconds": self.seconds}
         checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
         self.session.saved()
@@ -237,10 +246,27 @@ class Search:
         """Read it back."""
         tensors, meta = checkpoint.load(self.session.run.file(CHECKPOINT))
         checkpoint.restore_weights(self.named, tensors)
-        checkpoint.restore_weights(self._arch_named(), tensors)
+        checkpoint.restore_weights(arch_named(self.supernet), tensors)
         checkpoint.restore_optimiser(self.weights, self.named, tensors)
-        checkpoint.restore_optimiser(self.arch, self._arch_named(), tensors)
+        if self.arch is not None:
+            checkpoint.restore_optimiser(self.arch, arch_named(self.supernet), tensors)
         self.step, self.seconds = meta["step"], meta["seconds"]
 
-    def _arch_named(self) -> dict[str, torch.nn.Parameter]:
-        return {"alphas": self.supernet.gates.alphas}
+
+def arch_named(supernet: Supernet) -> dict[str, torch.nn.Parameter]:
+    """Return the architecture parameters by their names in the checkpoint."""
+    return {f"gates/{name}": p for name, p in supernet.gates.named_parameters()}
+
+
+def expected_cost(space: SearchSpace, shares: Sequence[Tensor]) -> float:
+    """Return the expected parameters under probabilities of each gate's candidates."""
+    return sum(
+        float(q) * candidate.num_params
+        for row, gate in zip(shares, space.gates, strict=True)
+        for q, candidate in zip(row, gate.candidates, strict=True)
+    )
+
+
+def mean_entropy(shares: Sequence[Tensor]) -> float:
+    """Return the mean entropy of the gates, in nats."""
+    return float(torch.stack([torch.special.entr(row).sum() for row in shares]).mean())

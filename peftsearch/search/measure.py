@@ -16,7 +16,7 @@ from peftsearch.errors import StoppedError
 from peftsearch.formats import Feature, Format
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
-from peftsearch.supernet.gates import one_hot, sample
+from peftsearch.supernet.gates import one_hot
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
@@ -49,19 +49,16 @@ class Sample:
 
 @torch.no_grad()
 def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[int, ...]]:
-    """Draw different architectures near the budget from the priced gates.
+    """Draw different architectures near the budget from the gates.
 
     Returns:
         Up to ``count`` architectures that cost at most ``limit``; those near it come first.
     """
-    gates = supernet.gates
-    log_q, _ = gates.priced(gates.log_prior(), float(limit))
-    mixed = gates.explored(log_q, _EXPLORATION, float(limit))
     seed_torch(derive(seed, "draw"))
     near: dict[tuple[int, ...], None] = {}
     far: dict[tuple[int, ...], None] = {}
     for _ in range(_DRAWS):
-        for row in sample(mixed, count, 1.0).argmax(-1).tolist():
+        for row in supernet.gates.draw(count, 1.0, _EXPLORATION, limit).argmax(-1).tolist():
             cost = cost_of(supernet.space, row)
             if cost <= limit:
                 (near if cost >= _LEAST_USE * limit else far)[tuple(row)] = None
@@ -85,7 +82,6 @@ def measure(
         StoppedError: The user asked to stop; measuring starts anew on resume.
     """
     model = supernet.backbone.model.eval()
-    width = supernet.gates.alphas.shape[1]
     # Rows of like length together: less padding, the same scores.
     rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
     references = [feature.reference for feature in rows]
@@ -97,7 +93,7 @@ def measure(
     for number, candidates in enumerate(architectures):
         if session.interrupt.signal_number is not None:
             raise StoppedError(session.interrupt.signal_number, "Stopped while measuring.")
-        supernet.set(one_hot(list(candidates), width), _BATCH)
+        supernet.set(one_hot(list(candidates), supernet.width), _BATCH)
         predicted: list[float] = []
         loss = 0.0
         for batch in batches:

@@ -14,6 +14,9 @@ whatever it costs; here a candidate pays for each of its parameters.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +25,23 @@ from peftsearch.space import SearchSpace
 _BISECTIONS = 80
 
 
-class Gates(nn.Module):
+class Gates(Protocol):
+    """What the search needs of architecture parameters; a strategy may bring its own."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the architecture parameters by name."""
+        ...
+
+    def distribution(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Return the log-probability of every candidate (G, C), and the price, if any, else 0."""
+        ...
+
+    def draw(self, count: int, temperature: float, exploration: float, limit: float) -> Tensor:
+        """Return choices (S, G, C), with gradients; equal random numbers give equal choices."""
+        ...
+
+
+class PricedGates(nn.Module):
     """The architecture parameters of a space, G gates of at most C candidates.
 
     Attributes:
@@ -36,15 +55,8 @@ class Gates(nn.Module):
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
-        width = max(len(gate.candidates) for gate in space.gates)
-        shape = (len(space.gates), width)
-        costs = torch.zeros(shape, dtype=torch.float64)
-        present = torch.zeros(shape, dtype=torch.bool)
-        for g, gate in enumerate(space.gates):
-            for c, candidate in enumerate(gate.candidates):
-                costs[g, c] = candidate.num_params
-                present[g, c] = True
-        self.alphas = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        costs, present = costs_of(space)
+        self.alphas = nn.Parameter(torch.zeros_like(costs))
         self.register_buffer("costs", costs)
         self.register_buffer("present", present)
 
@@ -106,12 +118,6 @@ class Gates(nn.Module):
                 break
         return high
 
-    def entropy(self, log_q: Tensor) -> Tensor:
-        """Return the mean entropy of the gates in nats."""
-        q = log_q.exp()
-        terms = torch.where(self.present, q * log_q.masked_fill(~self.present, 0.0), 0.0)
-        return -terms.sum(-1).mean()
-
     def explored(self, log_q: Tensor, share: float, target: float) -> Tensor:
         """Mix with the uniform distribution tilted to the same target.
 
@@ -125,6 +131,34 @@ class Gates(nn.Module):
         flat, _ = self.priced(self.uniform(), target)
         mixed = (1 - share) * log_q.exp() + share * flat.detach().exp()
         return mixed.clamp_min(1e-300).log().masked_fill(~self.present, -torch.inf)
+
+    def distribution(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Return what is drawn from without exploration: log q (G, C), and the price."""
+        return self.priced(self.log_prior(), limit)
+
+    def draw(self, count: int, temperature: float, exploration: float, limit: float) -> Tensor:
+        """Draw hard choices, (S, G, C), with straight-through gradients.
+
+        Args:
+            count: Number S of architectures.
+            temperature: Of the relaxation, > 0.
+            exploration: Share of uniform sampling, in [0, 1].
+            limit: The budget that the expected cost keeps.
+        """
+        log_q, _ = self.distribution(limit)
+        return sample(self.explored(log_q, exploration, limit), count, temperature)
+
+
+def costs_of(space: SearchSpace) -> tuple[Tensor, Tensor]:
+    """Return the parameters of every candidate (G, C), and whether it exists (G, C)."""
+    shape = (len(space.gates), max(len(gate.candidates) for gate in space.gates))
+    costs = torch.zeros(shape, dtype=torch.float64)
+    present = torch.zeros(shape, dtype=torch.bool)
+    for g, gate in enumerate(space.gates):
+        present[g, : len(gate.candidates)] = True
+        for c, candidate in enumerate(gate.candidates):
+            costs[g, c] = candidate.num_params
+    return costs, present
 
 
 def masked_log_softmax(logits: Tensor, present: Tensor) -> Tensor:

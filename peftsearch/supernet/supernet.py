@@ -18,7 +18,7 @@ from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
 from peftsearch.injection import Insertion, insert_choice, remove_all
 from peftsearch.space import Candidate, Gate, SearchSpace
-from peftsearch.supernet.gates import Gates
+from peftsearch.supernet.gates import Gates, PricedGates
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Bank:
         if weight is None:
             return
         _, parameter = next(self.insertion.tensors())
-        reached = (self.chosen(choices) @ self.reach).float()  # (S, size)
+        # Soft gates may have several sizes on at once; a mask is 1 at most.
+        reached = (self.chosen(choices) @ self.reach).clamp(max=1.0).float()  # (S, size)
         mask = reached.to(parameter.device).unsqueeze(1)
         if weight != 1:  # only of a bank that is off: zero stays zero
             mask = mask * weight
@@ -76,12 +77,14 @@ class Supernet:
     Args:
         backbone: The frozen model; used in place, never copied.
         space: The space, already within the budget.
+        gates: The architecture parameters; by default priced gates.
     """
 
-    def __init__(self, backbone: Backbone, space: SearchSpace) -> None:
+    def __init__(self, backbone: Backbone, space: SearchSpace, gates: Gates | None = None) -> None:
         self.backbone = backbone
         self.space = space
-        self.gates = Gates(space)
+        self.gates: Gates = PricedGates(space) if gates is None else gates
+        self.width = max(len(gate.candidates) for gate in space.gates)
         by_site = {host.site.id: host for host in backbone.hosts}
         self.banks: list[Bank] = []
         for g, gate in enumerate(space.gates):
@@ -93,7 +96,7 @@ class Supernet:
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """Return the architecture parameters."""
-        return [self.gates.alphas]
+        return [parameter for _, parameter in self.gates.named_parameters()]
 
     def weight_parameters(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained weights by method."""

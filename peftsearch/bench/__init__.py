@@ -1,0 +1,1 @@
+"""The tabular benchmark: small spaces trained exhaustively, and strategies that search them."""

@@ -1,0 +1,48 @@
+"""Trials that are looked up: what a race would have seen, without training anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from peftsearch.architecture import Architecture
+from peftsearch.bench.table import Table
+from peftsearch.race import Contestant
+from peftsearch.strategies.base import candidates_of
+
+
+@dataclass
+class TableTrials:
+    """The trainings of one seed of a table.
+
+    Attributes:
+        table: The table.
+        seed: Which of its seeds a strategy may see.
+        spent: Single trainings so far.
+    """
+
+    table: Table
+    seed: int
+    spent: float = 0.0
+    reached: dict[int, float] = field(default_factory=dict)
+
+    def score(self, contestant: Contestant, share: float) -> float | None:
+        """Return the selection score after a share of the training."""
+        place = self.place(contestant)
+        self.spent += max(0.0, share - self.reached.get(place, 0.0))
+        self.reached[place] = max(share, self.reached.get(place, 0.0))
+        return float(self.table.selection[share][place, self.table.seeds.index(self.seed)])
+
+    def knows(self, architecture: Architecture) -> bool:
+        """Whether it is an architecture of the table's space."""
+        return candidates_of(self.table.space, architecture) is not None
+
+    def place(self, contestant: Contestant) -> int:
+        """Return the place of a contestant in the table.
+
+        Raises:
+            ValueError: It is not an architecture of the table's space.
+        """
+        candidates = candidates_of(self.table.space, contestant.architecture)
+        if candidates is None:
+            raise ValueError(f"{contestant.name} is not in the table {self.table.facts['name']}")
+        return self.table.index(candidates)

@@ -1,0 +1,73 @@
+"""What search and race cost, in single trainings: the currency every strategy pays in. Torch-free.
+
+One single training is ``retrain.steps`` steps of ``retrain.batch_size`` rows. Counted in passes
+over rows, not in seconds, so that a plan, a run and its resumption agree; the measured seconds
+stand beside it in ``summary.json``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from peftsearch.config import RunConfig
+
+#: A step of the supernet's weights and one of its gates, in steps of a single training: rounded
+#: up from 1.16 and 1.43 (``reports/step-cost-minilm.json``).
+WEIGHT_STEP, GATE_STEP = 1.2, 1.5
+#: A forward alone, in forwards with backward.
+FORWARD = 1 / 3
+#: Gate passes of a step by ``search.bilevel``.
+_GATE_PASSES = {"first": 1, "single": 1, "second": 4}
+
+
+def rungs(first: float, last: float) -> tuple[float, ...]:
+    """Return the shares of a training at which a race scores: doubling from first to last.
+
+    Args:
+        first: Share of the first rung, in (0, last].
+        last: Share of the last rung, in (0, 1].
+    """
+    count = math.floor(math.log2(last / first) + 1e-9)
+    return tuple(last / 2**i for i in range(count, -1, -1))
+
+
+def halving_trainings(contestants: int, shares: Sequence[float]) -> float:
+    """Return the cost of successive halving, in which the better half trains on at each rung."""
+    total, before = 0.0, 0.0
+    for share in shares:
+        total += contestants * (share - before)
+        contestants, before = math.ceil(contestants / 2), share
+    return total
+
+
+def affordable(allowance: float, shares: Sequence[float]) -> int:
+    """Return the most contestants whose race costs at most ``allowance``; 0 if not even one."""
+    count = 0
+    while halving_trainings(count + 1, shares) <= allowance + 1e-9:
+        count += 1
+    return count
+
+
+def search_trainings(config: RunConfig, *, gates: bool = True) -> float:
+    """Return the cost of training the supernet.
+
+    Args:
+        config: The configuration.
+        gates: Whether the gates are trained too.
+    """
+    settings = config.search
+    warm = round(settings.steps * settings.warmup_fraction)
+    passes = settings.steps * WEIGHT_STEP
+    if gates:
+        passes += (settings.steps - warm) * GATE_STEP * _GATE_PASSES[settings.bilevel]
+    return passes * settings.batch_size / _rows(config)
+
+
+def measure_trainings(config: RunConfig, count: int, rows: int) -> float:
+    """Return the cost of scoring ``count`` architectures on ``rows`` rows with shared weights."""
+    return count * rows * FORWARD / _rows(config)
+
+
+def _rows(config: RunConfig) -> int:
+    return config.retrain.steps * config.retrain.batch_size

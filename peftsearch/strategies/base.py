@@ -1,0 +1,266 @@
+"""What every strategy offers, and what several of them share.
+
+Place in the flow: search and race; called by the stages ``search`` and ``discretise``, and by the
+benchmark, which differs in the trials only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from typing import Protocol, cast
+
+from torch import Tensor
+
+from peftsearch import baselines, checkpoint, effort
+from peftsearch.architecture import Architecture
+from peftsearch.backbones.base import head_parameters
+from peftsearch.catalogue import strategies
+from peftsearch.errors import ConfigError, paste
+from peftsearch.race import Contestant, Standing, Trials
+from peftsearch.search.loop import CHECKPOINT, Search, arch_named
+from peftsearch.search.measure import Sample, measure
+from peftsearch.seeds import derive
+from peftsearch.space import SearchSpace
+from peftsearch.supernet.gates import Gates
+from peftsearch.supernet.supernet import Supernet
+from peftsearch.tasks import metrics
+from peftsearch.values import Values
+from peftsearch.workspace import Workspace
+
+#: Draws for every different random architecture that is wanted, at most.
+_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a strategy found.
+
+    Attributes:
+        standings: Every contestant and how far it came, the winner first.
+        values: Value of every candidate by gate, if the strategy has such an opinion.
+    """
+
+    standings: Sequence[Standing]
+    values: Values | None = None
+
+    @property
+    def winner(self) -> Contestant:
+        """The found architecture."""
+        return self.standings[0].contestant
+
+
+class Strategy(Protocol):
+    """The module of a strategy."""
+
+    def search(self, work: Workspace) -> int:
+        """Train what is shared between architectures; resumable. Returns its steps."""
+        ...
+
+    def choose(self, work: Workspace, trials: Trials) -> Verdict:
+        """Decide, with at most the trainings that :func:`allowance` leaves."""
+        ...
+
+
+def strategy(name: str) -> Strategy:
+    """Return the module of a strategy by name."""
+    return cast(Strategy, import_module(strategies()[name].source))
+
+
+def no_search(work: Workspace) -> int:
+    """Do what a strategy without a supernet does in the stage ``search``: nothing."""
+    return 0
+
+
+def shares(work: Workspace) -> tuple[float, ...]:
+    """Return the rungs of the race, as shares of a single training."""
+    return effort.rungs(work.config.race.first_rung, work.config.race.last_rung)
+
+
+def allowance(work: Workspace, spent: float = 0.0) -> float:
+    """Return the single trainings left for real trainings.
+
+    Args:
+        work: The run.
+        spent: What the search has cost.
+
+    Raises:
+        ConfigError: The search has cost all of them.
+    """
+    config = work.config
+    left = config.trainings - spent
+    if left < config.race.first_rung:
+        raise ConfigError(
+            f"trainings = {config.trainings:g} leaves nothing for the race: the search alone "
+            f"costs {spent:.2f} single trainings of {config.retrain.steps:,} steps.",
+            f"Take fewer search.steps, or --set trainings={spent + 2:.0f}.",
+        )
+    return left
+
+
+def contestant(work: Workspace, name: str, candidates: Sequence[int]) -> Contestant:
+    """Return a contestant for one candidate index per gate; its source is the name's first word."""
+    architecture = work.architecture(baselines.to_choices(work.space, candidates))
+    return Contestant(name, name.split("-")[0], architecture)
+
+
+def candidates_of(space: SearchSpace, architecture: Architecture) -> tuple[int, ...] | None:
+    """Return the candidate index of each gate; ``None`` for an architecture not of this space."""
+    wanted = {(c.site, c.method, c.size, c.modules) for c in architecture.active}
+    found = []
+    for gate in space.gates:
+        keys = [(gate.site.id, c.method, c.size, c.modules) for c in gate.candidates]
+        here = next((i for i, key in enumerate(keys) if key in wanted), 0)
+        wanted.discard(keys[here])
+        found.append(here)
+    return None if wanted else tuple(found)
+
+
+def different(contestants: Iterable[Contestant]) -> list[Contestant]:
+    """Leave out architectures that are there already, under the name they were found by first."""
+    found: dict[object, Contestant] = {}
+    for each in contestants:
+        found.setdefault(each.architecture.choices, each)
+    return list(found.values())
+
+
+def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
+    """Return the uniform architecture of every method of the space.
+
+    Where it cannot be trained here (a table holds its own space only), the nearest one of the
+    space stands for it.
+    """
+    methods = {candidate.method for _, candidate in work.space.choices()}
+    named = baselines.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit)
+    found = []
+    for name, choices in baselines.inside(named, methods).items():
+        architecture = work.architecture(choices)
+        if not trials.knows(architecture):
+            own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.budget.limit)
+            if own is None:
+                continue
+            architecture = work.architecture(baselines.to_choices(work.space, own))
+        found.append(Contestant(name, "uniform", architecture))
+    return different(found)
+
+
+def random_contestants(work: Workspace, count: int) -> list[Contestant]:
+    """Return up to ``count`` different architectures that fill the budget at random."""
+    named = enumerate(random_fills(work, count), start=1)
+    return [contestant(work, f"random-{i}", candidates) for i, candidates in named]
+
+
+def random_fills(work: Workspace, count: int) -> list[tuple[int, ...]]:
+    """Return up to ``count`` different random assignments that fill the budget."""
+    seed = derive(work.config.seed, "random fill")
+    fill = partial(baselines.random_fill, work.space, work.budget.limit)
+    drawn = dict.fromkeys(tuple(fill(derive(seed, i))) for i in range(_DRAWS * count))
+    return [*drawn][:count]
+
+
+def build_supernet(work: Workspace, gates: Gates | None = None) -> Supernet:
+    """Insert every candidate of the space into the backbone, with fresh weights."""
+    work.seed_everything("supernet")
+    work.backbone.reset_head(derive(work.config.seed, "supernet", "head"))
+    return Supernet(work.backbone, work.space, gates)
+
+
+def train_supernet(
+    work: Workspace,
+    gates: Gates | None = None,
+    *,
+    train_gates: bool = True,
+    allowed: float | None = None,
+) -> int:
+    """Train the supernet's weights, and its gates if asked.
+
+    Args:
+        work: The run.
+        gates: The architecture parameters; by default priced gates.
+        train_gates: Whether they learn.
+        allowed: Train until this many single trainings are spent instead of ``search.steps``.
+
+    Returns:
+        The steps.
+    """
+    settings = work.config.search
+    if allowed is not None:
+        each = effort.search_trainings(work.config, gates=train_gates) / settings.steps
+        settings = replace(settings, steps=max(1, int(allowed / each)))
+    supernet = build_supernet(work, gates)
+    try:
+        loop = Search(
+            work.session,
+            supernet,
+            work.budget.limit,
+            work.format,
+            work.features.search_train,
+            work.features.search_valid,
+            train_gates=train_gates,
+            settings=settings,
+        )
+        with loop.trace:
+            loop.run()
+    finally:
+        supernet.remove()
+    return settings.steps
+
+
+def restore_supernet(work: Workspace, gates: Gates | None = None) -> Supernet:
+    """Return the supernet as the search left it; to be removed by the caller.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    run = work.session.run
+    if not run.file(CHECKPOINT).is_file():
+        hint = paste("peftsearch", "search", run.path)
+        raise ConfigError(f"{run.path} has no finished search.", hint)
+    supernet = build_supernet(work, gates)
+    tensors, _ = checkpoint.load(run.file(CHECKPOINT))
+    named = {**supernet.named_weights(), **arch_named(supernet)}
+    checkpoint.restore_weights({**named, **dict(head_parameters(work.backbone.model))}, tensors)
+    return supernet
+
+
+def measure_all(
+    work: Workspace, supernet: Supernet, architectures: Sequence[tuple[int, ...]]
+) -> list[Sample]:
+    """Score architectures on search-valid with the supernet's weights."""
+    features = work.features.search_valid[: work.config.search.valid_rows]
+    return measure(work.session, supernet, work.task, work.format, features, architectures)
+
+
+def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Return the best by score, then by loss, then the cheaper."""
+    return sorted(samples, key=lambda s: (-s.score, s.loss, s.num_params))[:count]
+
+
+def write_measured(work: Workspace, samples: Sequence[Sample], **more: object) -> None:
+    """Write ``search/measured.json``: what the supernet says, and what chance would be."""
+    features = work.features.search_valid[: work.config.search.valid_rows]
+    references = [feature.reference for feature in features]
+    chance = max(
+        metrics.score(work.task.metrics, references, [answer] * len(references))[work.task.metric]
+        for answer in sorted(set(references))
+    )
+    work.session.run.write_json(
+        "search/measured.json",
+        {
+            "format": 1,
+            "metric": work.task.metric,
+            "chance": chance,
+            "samples": [
+                {"num_params": s.num_params, "score": s.score, "loss": s.loss} for s in samples
+            ],
+            **more,
+        },
+    )
+
+
+def by_gate(space: SearchSpace, table: Tensor) -> Values:
+    """Return the entries of a tensor (G, C) that are there, by gate."""
+    rows = zip(table.tolist(), space.gates, strict=True)
+    return [row[: len(gate.candidates)] for row, gate in rows]

@@ -1,0 +1,33 @@
+"""Sort and fill: the discretisation of the rivals, which keeps the budget but not the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peftsearch.space import SearchSpace
+
+
+def sort_and_fill(
+    space: SearchSpace, ranks: Sequence[Sequence[float]], limit: int
+) -> tuple[int, ...]:
+    """Take candidates by falling rank, one a gate, as long as they fit.
+
+    Args:
+        space: Gates and costs.
+        ranks: For each gate a number for each candidate; that of ``none`` is not used.
+        limit: Largest total cost.
+
+    Returns:
+        One candidate index per gate; ``none`` where nothing fitted.
+    """
+    order = sorted(
+        ((-rank, g, i) for g, row in enumerate(ranks) for i, rank in enumerate(row)),
+    )
+    chosen = [0] * len(space.gates)
+    left = limit
+    for _, g, i in order:
+        cost = space.gates[g].candidates[i].num_params
+        if chosen[g] == 0 and 0 < cost <= left:
+            chosen[g] = i
+            left -= cost
+    return tuple(chosen)

@@ -1,0 +1,135 @@
+"""Ours: priced gates propose, measurement and real trainings decide, the knapsack keeps the budget.
+
+1. Gates under one price per parameter are trained bilevel on hard samples near the budget.
+2. The supernet scores architectures drawn from them; an additive model is fitted, with the gates
+   as its prior opinion.
+3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
+   and random fill. After each batch of first-rung scores the model is fitted again, now to real
+   trainings with the supernet as prior, and proposes the next batch.
+
+Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack, Thompson
+sampling (1933) and successive halving (arXiv 1502.07943).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from peftsearch import effort
+from peftsearch.discretise import solve
+from peftsearch.errors import BudgetError
+from peftsearch.race import Contestant, Trials, halving
+from peftsearch.search.measure import draw
+from peftsearch.seeds import derive
+from peftsearch.strategies import base
+from peftsearch.supernet.gates import PricedGates
+from peftsearch.values import Values, fit
+from peftsearch.workspace import Workspace
+
+STRATEGY = {
+    "name": "priced",
+    "title": "priced gates, measured values, knapsack and race (the default)",
+    "reference": "ours",
+}
+#: Rounds in which proposals are made; the model is fitted again before each.
+_ROUNDS = 3
+#: Share of the gates in which two proposals of one round differ.
+_DIVERSITY = 0.1
+#: Random architectures that race besides.
+_RANDOM = 1
+
+
+def search(work: Workspace) -> int:
+    """Train the supernet and its priced gates."""
+    return base.train_supernet(work)
+
+
+def choose(work: Workspace, trials: Trials) -> base.Verdict:
+    """Propose, race, and let the race correct the values."""
+    opinion = supernet_values(work)
+    shares = base.shares(work)
+    count = effort.affordable(base.allowance(work, spent(work)), shares)
+    others = [*base.random_contestants(work, _RANDOM), *base.uniform_contestants(work, trials)]
+    others = base.different(others[: count // 2])
+    race = _Race(work, trials, shares[0], opinion)
+    race.enter(others)
+    for left in range(_ROUNDS, 0, -1):
+        race.propose((count - len(race.contestants)) // left)
+    return base.Verdict(halving(trials, race.contestants, shares), race.model())
+
+
+def spent(work: Workspace) -> float:
+    """Return the cost of search and measurement, in single trainings."""
+    config = work.config
+    rows = min(config.search.valid_rows, len(work.features.search_valid))
+    measured = effort.measure_trainings(config, config.search.measured, rows)
+    return effort.search_trainings(config) + measured
+
+
+def supernet_values(work: Workspace) -> Values:
+    """Measure architectures drawn from the gates, and fit values to what is seen."""
+    gates = PricedGates(work.space)
+    supernet = base.restore_supernet(work, gates)
+    config, limit = work.config, work.budget.limit
+    try:
+        with torch.no_grad():
+            log_p = gates.log_prior()
+            _, price = gates.distribution(float(limit))
+        drawn = draw(supernet, limit, config.search.measured, derive(config.seed, "measure"))
+        samples = base.measure_all(work, supernet, drawn)
+    finally:
+        supernet.remove()
+    pairs = zip(log_p, work.space.gates, strict=True)
+    from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
+    model = fit(work.space, drawn, [s.score for s in samples], from_gates)
+    values = model.values()
+    base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
+    return values
+
+
+class _Race:
+    """The contestants so far, and what their first rung says of the values."""
+
+    def __init__(self, work: Workspace, trials: Trials, share: float, opinion: Values) -> None:
+        self.work, self.trials, self.share, self.opinion = work, trials, share, opinion
+        self.contestants: list[Contestant] = []
+        self.seen: list[tuple[int, ...]] = []
+        self.scores: list[float] = []
+        self.rng = np.random.default_rng(derive(work.config.seed, "proposals"))
+
+    def enter(self, contestants: Sequence[Contestant]) -> None:
+        """Train contestants to the first rung and note their scores."""
+        for each in contestants:
+            score = self.trials.score(each, self.share)
+            self.contestants.append(each)
+            candidates = base.candidates_of(self.work.space, each.architecture)
+            if candidates is not None and score is not None:
+                self.seen.append(candidates)
+                self.scores.append(score)
+
+    def propose(self, count: int) -> None:
+        """Let the model propose so many architectures that are not there yet."""
+        space, limit = self.work.space, self.work.budget.limit
+        apart = max(1, round(_DIVERSITY * len(space.gates)))
+        fitted = fit(space, self.seen, self.scores, self.opinion) if len(self.seen) > 2 else None
+        new: list[Contestant] = []
+        taken = [list(candidates) for candidates in self.seen]
+        for _ in range(count):
+            values = fitted.draw(self.rng) if fitted else self.opinion
+            try:
+                found = solve(space, values, limit, taken, apart)
+            except BudgetError:
+                break  # so small a space has no more architectures that differ
+            taken.append(found)
+            name = f"gates-{len(self.contestants) + len(new) + 1}"
+            new.append(base.contestant(self.work, name, found))
+        self.enter(new)
+
+    def model(self) -> Values:
+        """Return the values after everything seen so far."""
+        if len(self.seen) <= 2:
+            return self.opinion
+        return fit(self.work.space, self.seen, self.scores, self.opinion).values()

@@ -1,0 +1,89 @@
+"""Train everything at once, then keep what the loss would miss most, to first order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from peftsearch.batches import Batches
+from peftsearch.race import Standing, Trials
+from peftsearch.seeds import derive
+from peftsearch.space import SearchSpace
+from peftsearch.strategies import base
+from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.values import Values
+from peftsearch.workspace import Workspace
+
+STRATEGY = {
+    "name": "saliency",
+    "title": "train everything, keep by first-order importance",
+    "reference": "Lawton et al. 2023 (arXiv 2305.16597); ours measures whole candidates on "
+    "search-valid, by the gradient of their masks",
+}
+
+#: Batches of search-valid over which importance is averaged.
+_BATCHES = 16
+
+
+class EverythingOn(nn.Module):
+    """No architecture parameters: the largest candidate of every method is on at every gate."""
+
+    on: Tensor
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        width = max(len(gate.candidates) for gate in space.gates)
+        on = torch.zeros(len(space.gates), width, dtype=torch.float64)
+        for g, gate in enumerate(space.gates):
+            kinds = {(c.method, c.modules) for c in gate.candidates if c.num_params}
+            for kind in kinds:
+                members = [
+                    i for i, c in enumerate(gate.candidates) if (c.method, c.modules) == kind
+                ]
+                on[g, max(members, key=lambda i: gate.candidates[i].size)] = 1.0
+        self.register_buffer("on", on)
+
+    def distribution(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Return equal shares of what is on."""
+        shares = self.on / self.on.sum(-1, keepdim=True)
+        return shares.clamp_min(1e-300).log(), torch.zeros(())
+
+    def draw(self, count: int, temperature: float, exploration: float, limit: float) -> Tensor:
+        """Return the same choices always, (S, G, C)."""
+        return self.on.expand(count, *self.on.shape)
+
+
+def search(work: Workspace) -> int:
+    """Train all weights together for the whole allowance."""
+    gates = EverythingOn(work.space)
+    return base.train_supernet(work, gates, train_gates=False, allowed=work.config.trainings)
+
+
+def choose(work: Workspace, trials: Trials) -> base.Verdict:
+    """Keep the most important candidates that fit."""
+    values = importance(work)
+    found = sort_and_fill(work.space, values, work.budget.limit)
+    return base.Verdict([Standing(base.contestant(work, "saliency", found), {})], values)
+
+
+def importance(work: Workspace) -> Values:
+    """Return for each candidate the mean of |d loss / d mask|: what taking it away would change."""
+    gates = EverythingOn(work.space)
+    supernet = base.restore_supernet(work, gates)
+    rows, model = work.features.search_valid, work.backbone.model
+    order = Batches(len(rows), work.config.search.batch_size, derive(work.config.seed, "saliency"))
+    total = torch.zeros_like(gates.on)
+    model.eval()
+    try:
+        for step in range(_BATCHES):
+            picked = [rows[i] for i in order.indices(step)]
+            choices = gates.on.unsqueeze(0).clone().requires_grad_()
+            supernet.set(choices, len(picked))
+            batch = work.session.to_device(work.format.collate(picked))
+            with work.session.accelerator.autocast():
+                loss = work.format.loss(model, batch)
+            (gradient,) = torch.autograd.grad(loss, [choices])
+            total += gradient[0].abs() / _BATCHES
+    finally:
+        supernet.remove()
+    return base.by_gate(work.space, total)
