@@ -54,7 +54,6 @@ def _layer(
     return found
 
 
-
 def _attention(site: Site, core: Any, key_norm: nn.Module) -> SiteHost:
     maps = dict(zip(_MAPS, (core.q_proj, core.k_proj, core.v_proj, core.out_proj), strict=True))
     return SiteHost(site, maps, core=core, num_heads=core.num_heads, key_norm=key_norm)
