@@ -123,6 +123,8 @@ def models() -> dict[str, str]:
     return {
         "micro-t5": "built in, no download: a small T5 pretrained by this project",
         "t5": "T5, T5 v1.1, Flan-T5, mT5, ByT5: any Hub id or folder",
+        "bart": "BART: any Hub id or folder",
+        "mbart": "mBART, mBART-50: any Hub id or folder",
         "bert": "BERT: any Hub id or folder",
         "roberta": "RoBERTa: any Hub id or folder",
     }

@@ -11,8 +11,13 @@ from typing import Any
 
 import torch
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
+    MBartConfig,
+    MBartForConditionalGeneration,
     MT5Config,
     MT5ForConditionalGeneration,
     RobertaConfig,
@@ -31,7 +36,7 @@ def randomise(model: Any, seed: int = 0) -> Any:
     for name, parameter in sorted(model.named_parameters()):
         drawn = torch.randn(parameter.shape, generator=generator)
         if parameter.dim() > 1:
-            embedding = any(part in name for part in ("shared", "embedding", "relative_attention"))
+            embedding = any(part in name for part in ("shared", "embed", "relative_attention"))
             scale = 0.7 if embedding else parameter.shape[1] ** -0.5
             if name.endswith((".SelfAttention.q.weight", ".EncDecAttention.q.weight")):
                 scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
@@ -118,12 +123,58 @@ def roberta(width: int = 32, **more: Any) -> Any:
     return randomise(RobertaForSequenceClassification(RobertaConfig(**settings)))
 
 
+def _bart_settings(width: int, **more: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "d_model": width,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 2,  # not as many as in the encoder
+        "encoder_ffn_dim": width + 8,
+        "decoder_ffn_dim": width + 4,
+        "max_position_embeddings": 40,
+        "dropout": 0.0,
+        "decoder_start_token_id": 2,
+        "forced_eos_token_id": None,
+        "num_labels": 3,
+    }
+    return {**settings, **more}
+
+
+def bart(width: int = 32, **more: Any) -> Any:
+    """BART: norms behind each part, biases, learned positions, tied embeddings."""
+    return _biased(BartForConditionalGeneration(BartConfig(**_bart_settings(width, **more))))
+
+
+def mbart(width: int = 32, **more: Any) -> Any:
+    """mBART: norms in front of each part, and one more at the end of a stack."""
+    return _biased(MBartForConditionalGeneration(MBartConfig(**_bart_settings(width, **more))))
+
+
+@torch.no_grad()
+def _biased(model: Any) -> Any:
+    """Draw BART's bias of the logits too, a buffer that checkpoints may hold."""
+    bias = model.final_logits_bias
+    bias.copy_(torch.randn(bias.shape, generator=torch.Generator().manual_seed(0)))
+    return randomise(model)
+
+
+def bart_classifier(width: int = 32, **more: Any) -> Any:
+    """BART with a classification head on the end token of the decoder."""
+    settings = _bart_settings(width, **more)
+    return randomise(BartForSequenceClassification(BartConfig(**settings)))
+
+
 #: Every backbone family and variant by name; each takes ``width`` and settings of its config.
 FACTORIES: dict[str, Callable[..., Any]] = {
     "t5": t5,
     "t5_v1_1": t5_v1_1,
     "mt5": mt5,
     "byt5": byt5,
+    "bart": bart,
+    "mbart": mbart,
+    "bart_classifier": bart_classifier,
     "bert": bert,
     "roberta": roberta,
 }
@@ -138,8 +189,10 @@ def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[st
         mask[row, length - 2 + row :] = 0
     pad = model.config.pad_token_id
     batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
-    if model.config.is_encoder_decoder:
-        start = torch.zeros(rows, 1, dtype=torch.long)
+    if hasattr(model, "classification_head"):  # of an encoder-decoder: reads the end token
+        batch["input_ids"][torch.arange(rows), mask.sum(1) - 1] = model.config.eos_token_id
+    elif model.config.is_encoder_decoder:
+        start = torch.full((rows, 1), model.config.decoder_start_token_id)
         rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
         batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
     return batch

@@ -1,6 +1,6 @@
 """Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm tuning.
 
-Modules are named by their full paths, since PEFT's suffixes hit both stacks of a T5.
+Modules are named by their full paths, since PEFT's suffixes hit both stacks of a T5 or BART.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELD = ("lora", "ia3", "layernorm")
 _REASONS = {
     "adapter": "PEFT has no bottleneck adapter",
     "parallel_adapter": "PEFT has no bottleneck adapter",
-    "prefix": "PEFT's prefixes have one length in all layers, and none in T5's encoder",
+    "prefix": "PEFT's prefixes have one length in all layers, and none in T5's or BART's encoder",
     "bitfit": "PEFT cannot add a bias where the backbone has none, or train single layers' biases",
 }
 
@@ -94,11 +94,12 @@ def logits(bundle: Bundle, folder: Path) -> Tensor:
 
 def snippet(bundle: Bundle, folder: Path) -> list[str]:
     """Return the lines that load the export with PEFT alone."""
-    config = bundle.backbone.model.config
+    model = bundle.backbone.model
     auto = "AutoModelForSeq2SeqLM"
     labels = ""
-    if not config.is_encoder_decoder:
-        auto, labels = "AutoModelForSequenceClassification", f", num_labels={config.num_labels}"
+    if not _is_seq2seq(model):
+        auto = "AutoModelForSequenceClassification"
+        labels = f", num_labels={model.config.num_labels}"
     name = bundle.architecture.model
     base, extra = repr(name), []
     if name in BUILT_IN:
@@ -148,11 +149,16 @@ def _tensors(
 
 
 def _common(bundle: Bundle) -> dict[str, Any]:
-    heads = [prefix.rstrip(".") for prefix in head_prefixes(bundle.backbone.model)]
-    seq2seq = bundle.backbone.model.config.is_encoder_decoder
-    if seq2seq:
+    model = bundle.backbone.model
+    if _is_seq2seq(model):
         return {"task_type": "SEQ_2_SEQ_LM"}
-    return {"task_type": "SEQ_CLS", "modules_to_save": [h for h in heads if h != "dropout"]}
+    heads = [prefix.rstrip(".") for prefix in head_prefixes(model)]
+    return {"task_type": "SEQ_CLS", "modules_to_save": heads}
+
+
+def _is_seq2seq(model: Any) -> bool:
+    """Whether text is the answer: an encoder-decoder may also have a head for labels."""
+    return bool(model.config.is_encoder_decoder) and not head_prefixes(model)
 
 
 def _lora(bundle: Bundle, targets: list[Target]) -> Any:

@@ -24,6 +24,9 @@ KNOWN_MODELS = (
     "google/flan-t5-base",
     "google/mt5-small",
     "google/byt5-small",
+    "facebook/bart-base",
+    "facebook/bart-large",
+    "facebook/mbart-large-50",
     "bert-base-uncased",
     "bert-base-cased",
     "bert-large-uncased",
@@ -198,7 +201,7 @@ def _by_text(error: BaseException, wanted: Wanted, text: str) -> MissingError | 
     if "trust_remote_code" in text:
         return MissingError(
             f'"{wanted.name}" needs code of its own, which is not run here.',
-            "Use a model of the T5, BERT or RoBERTa family.",
+            "Use a model of the T5, BART, BERT or RoBERTa family.",
         )
     return None
 

@@ -17,6 +17,7 @@ from peftsearch.report.collect import RunData
 from peftsearch.report.tables import records
 from peftsearch.report.wording import count
 
+_TEXT_OUT = ("t5", "mt5", "bart", "mbart")
 _CLASSES = {
     "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
     "SEQ_CLS": "AutoModelForSequenceClassification",
@@ -97,7 +98,8 @@ def _lines(data: RunData, target: str) -> str:
     if target == "native":
         return f"import peftsearch\n\nmodel = peftsearch.load({folder})"
     if target == "peft":
-        kind = data.facts.peft_task or ("SEQ_2_SEQ_LM" if data.facts.family == "t5" else "SEQ_CLS")
+        text_out = data.facts.family in _TEXT_OUT
+        kind = data.facts.peft_task or ("SEQ_2_SEQ_LM" if text_out else "SEQ_CLS")
         name = _CLASSES.get(kind, "AutoModel")
         base = json.dumps(data.facts.peft_base or data.facts.model, ensure_ascii=False)
         return (

@@ -25,7 +25,7 @@ def _rows(model: Any) -> list[dict[str, torch.Tensor]]:
     return [{name: tensor[i] for name, tensor in batch.items()} for i in range(8)]
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_trainer(family: str, tmp_path: Path) -> None:
     model = FACTORIES[family]()
     backbone = wrap("test", model)
@@ -62,7 +62,7 @@ def test_trainer(family: str, tmp_path: Path) -> None:
     assert torch.equal(testing.logits(loaded, batch), logits)
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_the_backbone_of_a_saved_model_loads_alone(family: str, tmp_path: Path) -> None:
     """The backbone's parameters keep their names, so its checkpoint is the plain one."""
     model = FACTORIES[family]()
@@ -84,8 +84,9 @@ def test_the_backbone_of_a_saved_model_loads_alone(family: str, tmp_path: Path) 
     assert torch.equal(testing.logits(again, inputs(again)), plain)
 
 
-def test_generate_works_on_an_applied_model() -> None:
-    model = FACTORIES["t5"]()
+@pytest.mark.parametrize("family", ["t5", "bart", "mbart"])
+def test_generate_works_on_an_applied_model(family: str) -> None:
+    model = FACTORIES[family]()
     backbone = wrap("test", model)
     choices = [c for n in ("lora", "prefix") for c in testing.choices_for(backbone, n, 2)]
     batch = {k: v for k, v in inputs(model).items() if k != "decoder_input_ids"}

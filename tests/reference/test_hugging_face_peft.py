@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
 ]
 
-BACKBONES = ("t5", "t5_v1_1", "bert", "roberta")
+BACKBONES = ("t5", "t5_v1_1", "bart", "mbart", "bert", "roberta")
 
 
 def _choices(backbone: Any, method: str) -> list[Choice]:
@@ -130,7 +130,7 @@ def test_layernorm_gradients_equal_those_of_the_norm_itself(backbone: str) -> No
             torch.testing.assert_close(layer.bias.grad, norm.bias.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("backbone", ["bert", "roberta"])
+@pytest.mark.parametrize("backbone", ["bart", "mbart", "bert", "roberta"])
 def test_bitfit_gradients_equal_those_of_the_bias_itself(backbone: str) -> None:
     """Where the backbone has a bias, the shift is that bias."""
     pairs = _with_gradients(backbone, "bitfit")

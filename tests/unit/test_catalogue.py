@@ -93,6 +93,6 @@ def test_unknown_spaces(name: str, message: str, hint: str) -> None:
 
 
 def test_models_and_exporters_have_a_line_each() -> None:
-    assert {"micro-t5", "t5", "bert", "roberta"} <= set(catalogue.models())
+    assert {"micro-t5", "t5", "bart", "mbart", "bert", "roberta"} <= set(catalogue.models())
     assert {"native", "peft"} <= set(catalogue.exporters())
     assert all([*catalogue.models().values(), *catalogue.exporters().values()])

@@ -32,7 +32,7 @@ def _at(backbone: Any, site: str, methods: tuple[str, ...]) -> list[Choice]:
     return [choice for choice in every if choice.site == site]
 
 
-@pytest.mark.parametrize("family", ["t5", "bert"])
+@pytest.mark.parametrize("family", ["t5", "bart", "bert"])
 def test_the_order_of_insertion_does_not_matter(family: str) -> None:
     """Five methods meet on one linear map; the methods declare which acts first."""
     backbone = wrap("test", FACTORIES[family]())
@@ -111,6 +111,12 @@ def test_a_builder_that_fails_leaves_nothing_behind() -> None:
         ("t5", "T5ForQuestionAnswering", "qa_outputs."),
         ("t5", "T5EncoderModel", ""),
         ("t5", "T5Model", ""),
+        ("bart", "BartForSequenceClassification", "classification_head."),
+        ("bart", "BartForQuestionAnswering", "qa_outputs."),
+        ("bart", "BartModel", ""),
+        ("bart", "BartForCausalLM", ""),
+        ("mbart", "MBartForSequenceClassification", "classification_head."),
+        ("mbart", "MBartModel", ""),
         ("bert", "BertForTokenClassification", "classifier."),
         ("bert", "BertForQuestionAnswering", "qa_outputs."),
         ("bert", "BertModel", ""),

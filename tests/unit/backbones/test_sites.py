@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2Model
 
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
-from peftsearch.backbones.loading import load_backbone
+from peftsearch.backbones.loading import load_backbone, sketch_backbone
 from peftsearch.errors import ConfigError
 from peftsearch.site import PARTS
 from tests.models import FACTORIES, inputs
@@ -41,6 +42,33 @@ def test_a_gated_feed_forward_names_its_maps_by_what_they_do() -> None:
     torch.testing.assert_close(dense(x), wanted)
 
 
+@pytest.mark.parametrize("family", ["bart", "mbart", "bart_classifier"])
+def test_sites_of_a_bart(family: str) -> None:
+    backbone = wrap("test", FACTORIES[family](encoder_layers=3, decoder_layers=1))
+    ids = [site.id for site in backbone.sites]
+    encoder = [f"encoder.{i:02d}.{p}" for i in range(3) for p in ("attention", *PARTS[2:])]
+    assert ids == [*encoder, *(f"decoder.00.{part}" for part in PARTS)]
+    by_id = {site.id: site.modules for site in backbone.sites}
+    assert by_id["decoder.00.cross_attention"] == ("q", "k", "v", "o")
+    assert by_id["decoder.00.feed_forward"] == ("up", "down")
+    assert by_id["decoder.00.norm"] == ("attention", "cross_attention", "feed_forward")
+    heads = {host.site.stack: host.num_heads for host in backbone.hosts if host.core is not None}
+    assert heads == {"encoder": 4, "decoder": 2}
+
+
+@pytest.mark.parametrize("kind", ["BartForCausalLM", "MBartForCausalLM"])
+def test_a_decoder_alone_has_no_cross_attention(kind: str) -> None:
+    """Without an encoder it never runs, so nothing there could be trained."""
+    import transformers
+
+    config = FACTORIES["mbart" if kind[0] == "M" else "bart"]().config
+    model = getattr(transformers, kind)(config)
+    parts = ("attention", "feed_forward", "norm")
+    ids = [host.site.id for host in hosts_of(model)]
+    assert ids == [f"decoder.{layer:02d}.{part}" for layer in range(2) for part in parts]
+    assert hosts_of(model)[2].site.modules == ("attention", "feed_forward")
+
+
 @pytest.mark.parametrize("family", FACTORIES)
 def test_sites_stand_in_the_order_of_the_forward_pass(family: str) -> None:
     model = FACTORIES[family]()
@@ -58,12 +86,13 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
     model = FACTORIES[family]()
     held = [id(m) for h in hosts_of(model) for m in h.modules.values()]
     assert len(held) == len(set(held))
-    outside = ("embeddings", "final_layer_norm", "lm_head", "classifier", "pooler")
+    outside = re.compile(
+        r"embedding|lm_head|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
+    )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
         if isinstance(module, torch.nn.Linear) or is_norm:
-            inside = not any(part in name for part in outside)
-            assert (id(module) in held) == inside, name
+            assert (id(module) in held) == (outside.search(name) is None), name
 
 
 @pytest.mark.parametrize("family", FACTORIES)
@@ -71,12 +100,14 @@ def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> No
     model = FACTORIES[family]()
     total = sum({id(p): p.numel() for p in model.parameters()}.values())
     backbone = wrap("test", model)
-    head = {"bert": 32 * 3 + 3, "roberta": 32 * 32 + 32 + 32 * 3 + 3}.get(family, 0)
+    two_layers = 32 * 32 + 32 + 32 * 3 + 3
+    heads = {"bert": 32 * 3 + 3, "roberta": two_layers, "bart_classifier": two_layers}
+    head = heads.get(family, 0)
     assert backbone.num_head_parameters == head
     assert backbone.num_parameters == total - head
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert sum(dict(model.named_parameters())[n].numel() for n in trained) == head
-    assert all(name.startswith("classifier") for name in trained)
+    assert all(name.startswith(("classifier.", "classification_head.")) for name in trained)
 
 
 def test_the_head_is_drawn_from_its_seed_alone() -> None:
@@ -95,7 +126,7 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
-    for family in ("t5", "bert"):
+    for family in ("t5", "bart", "mbart", "bert"):
         model = FACTORIES[family]()
         for host in hosts_of(model):
             if host.key_norm is None:
@@ -123,6 +154,25 @@ def test_other_families_are_refused_with_what_there_is() -> None:
     with pytest.raises(ConfigError, match='type "gpt2"') as error:
         hosts_of(model)
     assert "peftsearch list models" in error.value.hint
+
+
+@pytest.mark.parametrize("family", ["bart", "mbart"])
+def test_a_checkpoint_without_its_language_model_head_is_complete(
+    family: str, tmp_path: Path
+) -> None:
+    """The head is the embedding, and the bias of the logits is zero where none was saved."""
+    model = FACTORIES[family](vocab_size=32)
+    model.model.save_pretrained(tmp_path)
+    build(tmp_path / "material")
+    for file in (tmp_path / "material/t5").glob("token*"):
+        file.rename(tmp_path / file.name)
+    backbone = load_backbone(str(tmp_path), 2)
+    assert not backbone.model.final_logits_bias.any()
+    assert backbone.num_parameters == wrap("test", model).num_parameters
+    assert sketch_backbone(str(tmp_path), 2).num_parameters == backbone.num_parameters
+    model.final_logits_bias.zero_()
+    ids = {"input_ids": torch.arange(3, 9)[None], "decoder_input_ids": torch.arange(3, 9)[None]}
+    assert torch.equal(backbone.model.eval()(**ids).logits, model(**ids).logits)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])

@@ -59,7 +59,9 @@ def _bundle(backbone: Any, choices: list[Choice]) -> Bundle:
     return Bundle(architecture, weights, trained, backbone, batch, logits)
 
 
-@pytest.mark.parametrize("backbone", ["t5", "t5_v1_1", "bert", "roberta"])
+@pytest.mark.parametrize(
+    "backbone", ["t5", "t5_v1_1", "bart", "mbart", "bart_classifier", "bert", "roberta"]
+)
 @pytest.mark.parametrize("method", exporter.HELD)
 @pytest.mark.parametrize("every", [1, 3])
 def test_round_trip(method: str, backbone: str, every: int, tmp_path: Path) -> None:
@@ -72,6 +74,8 @@ def test_round_trip(method: str, backbone: str, every: int, tmp_path: Path) -> N
     exporter.write(bundle, tmp_path)
     check = verify(bundle, "peft", tmp_path)
     assert check["verified"], check
+    auto = "AutoModelForSequenceClassification" if bundle.head else "AutoModelForSeq2SeqLM"
+    assert f"from transformers import {auto}" in exporter.snippet(bundle, tmp_path)
     assert check["num_params"] == bundle.architecture.num_params
     assert [(n, p.requires_grad) for n, p in wrapped.model.named_parameters()] == names
     assert set(vars(wrapped.model)) == attributes

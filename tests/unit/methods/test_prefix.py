@@ -18,6 +18,7 @@ from peftsearch.injection import Insertion, count, insert_choice, remove_all
 from tests.models import FACTORIES, inputs
 
 T5S = ("t5", "t5_v1_1", "byt5")
+BARTS = ("bart", "mbart")
 #: Lengths that differ by site, and sites without a prefix.
 SUBSETS = {
     "first": {"encoder.00.attention": 3, "decoder.00.attention": 2},
@@ -50,65 +51,75 @@ def t5(request: pytest.FixtureRequest) -> Any:
     return FACTORIES[request.param]()
 
 
+@pytest.fixture(params=BARTS)
+def bart(request: pytest.FixtureRequest) -> Any:
+    return FACTORIES[request.param]()
+
+
+@pytest.fixture(params=(*T5S, *BARTS))
+def seq2seq(request: pytest.FixtureRequest) -> Any:
+    return FACTORIES[request.param]()
+
+
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_padding_changes_nothing(t5: Any, subset: str) -> None:
+def test_padding_changes_nothing(seq2seq: Any, subset: str) -> None:
     """A row alone, without padding, gives what it gives in a padded batch."""
-    batch = inputs(t5)
-    plain = testing.logits(t5, batch)
-    prefixed(t5, SUBSETS[subset])
-    together = testing.logits(t5, batch)
+    batch = inputs(seq2seq)
+    plain = testing.logits(seq2seq, batch)
+    prefixed(seq2seq, SUBSETS[subset])
+    together = testing.logits(seq2seq, batch)
     assert float((together - plain).abs().max()) > 1e-2
     for row, mask in enumerate(batch["attention_mask"]):
         alone = {name: tensor[row : row + 1] for name, tensor in batch.items()}
         length = int(mask.sum())
         alone["input_ids"] = alone["input_ids"][:, :length]
         alone["attention_mask"] = alone["attention_mask"][:, :length]
-        found = testing.logits(t5, alone)[0]
+        found = testing.logits(seq2seq, alone)[0]
         torch.testing.assert_close(found, together[row], rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
-def test_no_mask_is_a_mask_of_ones(t5: Any, subset: str, kernel: str) -> None:
-    t5.set_attn_implementation(kernel)
-    prefixed(t5, SUBSETS[subset])
-    batch = inputs(t5)
+def test_no_mask_is_a_mask_of_ones(seq2seq: Any, subset: str, kernel: str) -> None:
+    seq2seq.set_attn_implementation(kernel)
+    prefixed(seq2seq, SUBSETS[subset])
+    batch = inputs(seq2seq)
     batch["attention_mask"] = torch.ones_like(batch["attention_mask"])
-    with_mask = testing.logits(t5, batch)
+    with_mask = testing.logits(seq2seq, batch)
     del batch["attention_mask"]
-    torch.testing.assert_close(testing.logits(t5, batch), with_mask, rtol=2e-5, atol=2e-5)
+    torch.testing.assert_close(testing.logits(seq2seq, batch), with_mask, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_kernels_agree_and_may_be_changed_later(t5: Any, subset: str) -> None:
-    prefixed(t5, SUBSETS[subset])
-    batch = inputs(t5)
-    sdpa = testing.logits(t5, batch)
-    t5.set_attn_implementation("eager")
-    eager = testing.logits(t5, batch)
+def test_kernels_agree_and_may_be_changed_later(seq2seq: Any, subset: str) -> None:
+    prefixed(seq2seq, SUBSETS[subset])
+    batch = inputs(seq2seq)
+    sdpa = testing.logits(seq2seq, batch)
+    seq2seq.set_attn_implementation("eager")
+    eager = testing.logits(seq2seq, batch)
     torch.testing.assert_close(eager, sdpa, rtol=2e-5, atol=2e-5)
-    maps = t5(**batch, output_attentions=True)
+    maps = seq2seq(**batch, output_attentions=True)
     lengths = SUBSETS[subset]
     for layer, weights in enumerate(maps.encoder_attentions):
         extra = lengths.get(f"encoder.{layer:02d}.attention", 0)
         assert weights.shape[-1] == batch["input_ids"].shape[1] + extra
         torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
-    t5.set_attn_implementation("sdpa")
-    assert torch.equal(testing.logits(t5, batch), sdpa)
+    seq2seq.set_attn_implementation("sdpa")
+    assert torch.equal(testing.logits(seq2seq, batch), sdpa)
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
 @pytest.mark.parametrize("beams", [1, 3])
-def test_generating_with_a_cache_equals_without(t5: Any, subset: str, beams: int) -> None:
-    prefixed(t5, SUBSETS[subset])
-    batch = {k: v for k, v in inputs(t5).items() if k != "decoder_input_ids"}
+def test_generating_with_a_cache_equals_without(seq2seq: Any, subset: str, beams: int) -> None:
+    prefixed(seq2seq, SUBSETS[subset])
+    batch = {k: v for k, v in inputs(seq2seq).items() if k != "decoder_input_ids"}
     settings = {"max_new_tokens": 6, "num_beams": beams, "do_sample": False, "min_new_tokens": 6}
-    cached = t5.generate(**batch, **settings, use_cache=True)
-    uncached = t5.generate(**batch, **settings, use_cache=False)
+    cached = seq2seq.generate(**batch, **settings, use_cache=True)
+    uncached = seq2seq.generate(**batch, **settings, use_cache=False)
     assert torch.equal(cached, uncached)
     if beams == 1:  # token by token equals one pass over what was generated
-        logits = testing.logits(t5, {**batch, "decoder_input_ids": cached})[:, :-1]
-        logits[..., t5.config.eos_token_id] = -torch.inf  # as min_new_tokens does
+        logits = testing.logits(seq2seq, {**batch, "decoder_input_ids": cached})[:, :-1]
+        logits[..., seq2seq.config.eos_token_id] = -torch.inf  # as min_new_tokens does
         assert torch.equal(logits.argmax(-1), cached[:, 1:])
 
 
@@ -132,7 +143,8 @@ def _by_hand(
 ) -> Tensor:
     """Attention with keys and values of the prefix put in front, in plain torch."""
     rows, heads = x.shape[0], layer.num_heads
-    names = ("q", "k", "v") if hasattr(core, "q") else ("query", "key", "value")
+    spellings = (("q", "k", "v"), ("q_proj", "k_proj", "v_proj"), ("query", "key", "value"))
+    names = next(names for names in spellings if hasattr(core, names[0]))
     q, k, v = (getattr(core, n)(y) for n, y in zip(names, (x, memory, memory), strict=True))
     k = torch.cat([layer.key.expand(rows, -1, -1), k], dim=1)
     v = torch.cat([layer.value.expand(rows, -1, -1), v], dim=1)
@@ -187,6 +199,33 @@ def test_t5_cross_attention_by_hand(t5: Any) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "site",
+    [
+        "encoder.00.attention",
+        "encoder.01.attention",
+        "decoder.01.attention",
+        "decoder.01.cross_attention",
+    ],
+)
+def test_bart_attention_by_hand(bart: Any, site: str) -> None:
+    (insertion,) = prefixed(bart, {site: 3})
+    batch, layer = inputs(bart), insertion.layers["core"]
+    core: Any = insertion.anchors["core"]
+    x, found = _watch(bart, core, batch)
+    length, memory = x.shape[1], x
+    if "cross" in site:
+        plain = {k: v for k, v in batch.items() if k != "decoder_input_ids"}
+        memory = bart.get_encoder()(**plain).last_hidden_state.detach()
+    hidden = batch["attention_mask"][:, None, None] == 0
+    if site == "decoder.01.attention":
+        hidden = torch.ones(length, length, dtype=torch.bool).triu(1)[None, None]
+    bias = torch.zeros(hidden.shape).masked_fill(hidden, -1e9)
+    bias = bias.expand(len(x), -1, length, -1)
+    wanted = core.out_proj(_by_hand(core, x, memory, bias, layer, core.head_dim**-0.5))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 @pytest.mark.parametrize("layer_index", [0, 1])
 def test_bert_attention_by_hand(family: str, layer_index: int) -> None:
@@ -217,48 +256,50 @@ def _watch(model: Any, core: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Ten
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_gradient_checkpointing_gives_the_same_gradients(t5: Any, subset: str) -> None:
-    insertions = prefixed(t5, SUBSETS[subset])
-    batch = inputs(t5)
+def test_gradient_checkpointing_gives_the_same_gradients(seq2seq: Any, subset: str) -> None:
+    insertions = prefixed(seq2seq, SUBSETS[subset])
+    batch = inputs(seq2seq)
     names = [name for i in insertions for name, _ in i.tensors()]
     parameters = [p for i in insertions for _, p in i.tensors()]
     found = []
     for checkpointing in (False, True):
         if checkpointing:
-            t5.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        t5.train()
-        loss = t5(**batch, use_cache=False).logits.square().mean()
+            seq2seq.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+        seq2seq.train()
+        loss = seq2seq(**batch, use_cache=False).logits.square().mean()
         found.append(torch.autograd.grad(loss, parameters))
     for name, one, two in zip(names, *found, strict=True):
         assert bool(one.any()), name
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
-def test_saving_the_model_leaves_no_trace_in_its_config(t5: Any, tmp_path: Path) -> None:
-    t5.save_pretrained(tmp_path / "before")
-    insertions = prefixed(t5, SUBSETS["mixed"])
-    t5.save_pretrained(tmp_path / "after")
+def test_saving_the_model_leaves_no_trace_in_its_config(seq2seq: Any, tmp_path: Path) -> None:
+    seq2seq.save_pretrained(tmp_path / "before")
+    insertions = prefixed(seq2seq, SUBSETS["mixed"])
+    seq2seq.save_pretrained(tmp_path / "after")
     before, after = (
         json.loads((tmp_path / name / "config.json").read_text()) for name in ("before", "after")
     )
     assert before == after
     remove_all(insertions)
-    assert "peftsearch" not in json.dumps(t5.config.to_dict())
+    assert "peftsearch" not in json.dumps(seq2seq.config.to_dict())
 
 
-def test_a_copy_follows_its_own_config(t5: Any) -> None:
+def test_a_copy_follows_its_own_config(seq2seq: Any) -> None:
     """The private config of a copied layer must point at the copy's config."""
-    prefixed(t5, SUBSETS["mixed"])
-    batch = inputs(t5)
-    before = testing.logits(t5, batch)
-    twin = copy.deepcopy(t5)
+    prefixed(seq2seq, SUBSETS["mixed"])
+    batch = inputs(seq2seq)
+    before = testing.logits(seq2seq, batch)
+    twin = copy.deepcopy(seq2seq)
     twin.set_attn_implementation("eager")
-    assert t5.config._attn_implementation == "sdpa"
+    assert seq2seq.config._attn_implementation == "sdpa"
     maps = twin(**batch, output_attentions=True).encoder_attentions
     if maps:  # transformers 5.18 returns none from a T5
         assert maps[1].shape[-1] == batch["input_ids"].shape[1] + 5
     torch.testing.assert_close(testing.logits(twin, batch), before, rtol=2e-5, atol=2e-5)
-    assert torch.equal(testing.logits(t5, batch), before)
+    assert torch.equal(testing.logits(seq2seq, batch), before)
 
 
 def test_flex_attention_is_refused() -> None:
@@ -275,7 +316,7 @@ def test_flex_attention_is_refused() -> None:
 
 def test_a_switched_off_prefix_of_large_keys_stays_off() -> None:
     """T5 does not scale its attention logits: what is off must vanish whatever its keys are."""
-    for family in ("t5", "bert"):
+    for family in ("t5", "bart", "bert"):
         model = FACTORIES[family]()
         batch = inputs(model)
         before = testing.logits(model, batch)
@@ -298,13 +339,15 @@ def test_gradients_reach_a_prefix_that_is_off() -> None:
     assert bool((mask.grad != 0).all())
 
 
-def test_the_start_looks_like_the_layer_s_own_keys() -> None:
-    model = FACTORIES["t5"]()
-    insertions = prefixed(model, {"encoder.01.attention": 200}, trained=False)
+@pytest.mark.parametrize("site", ["encoder.01.attention", "decoder.00.cross_attention"])
+@pytest.mark.parametrize("family", ["t5", "bart", "mbart"])
+def test_the_start_looks_like_the_layer_s_own_keys(family: str, site: str) -> None:
+    model = FACTORIES[family]()
+    insertions = prefixed(model, {site: 200}, trained=False)
     layer: Any = insertions[0].layers["core"]
-    core: Any = insertions[0].anchors["core"]
+    keys = testing.host_of(wrap("test", model), site).modules["k"]
     seen: list[Tensor] = []
-    hook = core.k.register_forward_hook(lambda m, a, out: seen.append(out))
+    hook = keys.register_forward_hook(lambda m, a, out: seen.append(out))
     testing.logits(model, inputs(model))
     hook.remove()
     ratio = float(layer.key.detach().std() / seen[0].std())

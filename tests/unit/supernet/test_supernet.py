@@ -19,7 +19,7 @@ from peftsearch.supernet.supernet import Supernet
 from tests.models import inputs
 from tests.unit.supernet.spaces import space_on
 
-PAIRS = [(family, combine) for family in ("t5_v1_1", "bert") for combine in ("one", "many")]
+PAIRS = [(family, combine) for family in ("t5_v1_1", "bart", "bert") for combine in ("one", "many")]
 
 
 def _random(space: SearchSpace, seed: int) -> list[int]:
@@ -75,7 +75,7 @@ def test_a_hard_pattern_is_the_architecture(family: str, combine: str) -> None:
             torch.testing.assert_close(logits, wanted, rtol=5e-5, atol=5e-5)
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_rows_of_one_batch_run_different_architectures(family: str) -> None:
     backbone, space = space_on(family)
     batch = inputs(backbone.model, rows=7)
@@ -96,7 +96,7 @@ def test_rows_of_one_batch_run_different_architectures(family: str) -> None:
         assert float((together[others] - alone[others]).abs().max()) > 1e-2
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_the_empty_pattern_is_the_backbone(family: str) -> None:
     backbone, space = space_on(family)
     batch = inputs(backbone.model)
@@ -128,7 +128,7 @@ def test_weights_and_alphas_are_disjoint_and_complete(family: str, combine: str)
     assert set(groups) == methods
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_gradients_reach_every_gate_and_every_weight(family: str) -> None:
     """With everything run, also options that were not sampled tell what they would have done."""
     backbone, space = space_on(family)
@@ -178,7 +178,7 @@ def test_no_architecture_is_ever_over_budget(combine: str) -> None:
             remove_all(insertions)
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bert"])
+@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_probing_gives_the_gradient_of_executing_everything_in_expectation(family: str) -> None:
     """What is probed gets its whole gradient times one over its chance of being probed."""
     backbone, space = space_on(family)
