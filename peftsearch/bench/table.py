@@ -122,7 +122,7 @@ class Table:
     @property
     def core_hours(self) -> float:
         """Processor time of all trainings."""
-        return float(self.rows["seconds"].to_numpy(dtype=float).sum() / 3600)
+        return float(np.sum(self._column("seconds")) / 3600)
 
     def truth(self, seen: int) -> Numbers:
         """Return the mean test score over all seeds but the one seen, (N,).
@@ -144,7 +144,7 @@ def percentile(chosen: int, scores: Numbers, among: Mask) -> float:
     if not others:
         return 100.0
     worse = sum(s < scores[chosen] for s in others) + sum(s == scores[chosen] for s in others) / 2
-    return 100.0 * worse / len(others)
+    return float(100 * worse / len(others))
 
 
 def regret(chosen: int, scores: Numbers, among: Mask) -> float:

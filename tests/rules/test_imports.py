@@ -15,7 +15,8 @@ LAYERS = (
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
-    "baselines config",
+    "baselines config values",
+    "effort",
     "rundir",
     "checkpoint formats methods session summary",
     "backbones",
@@ -24,11 +25,12 @@ LAYERS = (
     "evaluate testing",
     "search",
     "race retrain report",
-    "shortlist",
+    "strategies",
     "stages",
     "planning",
     "pipeline",
     "api",
+    "bench",
     "cli",
     "__main__",
 )
@@ -40,7 +42,7 @@ UPWARDS = {
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
     "backbones checkpoint evaluate export formats injection methods race retrain search session "
-    "shortlist stages supernet testing training workspace"
+    "stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 
