@@ -86,7 +86,7 @@ def small_t5() -> Any:
 
 def talkative(model: Any) -> Any:
     """Give a model a head of its own: with tied embeddings a random one repeats one word."""
-    generator = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(14)
     shape = model.lm_head.weight.shape
     model.lm_head.weight = torch.nn.Parameter(torch.randn(shape, generator=generator))
     return model
@@ -131,9 +131,8 @@ def test_answers_are_those_of_greedy_decoding(pair: tuple[Any, Any]) -> None:
     features = form.features(ROWS)
     batch = form.collate(features)
     found, loss = form.assess(model, batch)
-    print(found)
     assert found == form.predict(model, batch) == by_hand(words, model, TASK)
-    assert len(set(found)) > 1
+    assert len(set(found)) == len({len(text.split()) for text in found}) + 1 == 3, "too easy"
     assert loss == pytest.approx(form.loss(model, batch).item())
 
 
