@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from peftsearch import baselines, pipeline, planning
 from peftsearch import config as configuration
-from peftsearch import pipeline, planning
 from peftsearch.errors import ConfigError
 from peftsearch.tasks import get
 from tests.pipeline.material import WORDS, Material
@@ -35,7 +35,10 @@ def config(material: Material, task_file: Path, model: str = "t5") -> Any:
     return material.config(model, task=str(task_file), data=str(task_file.parent))
 
 
-def test_a_run_to_its_report(material: Material, task_file: Path, tmp_path: Path) -> None:
+def test_a_run_to_its_report(
+    material: Material, task_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "UNIFORM", {"uniform-lora": "lora"})
     out = tmp_path / "run"
     result = pipeline.run(config(material, task_file), out=out)
     assert result.summary["exports"]["native"]["verified"]

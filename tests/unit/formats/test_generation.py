@@ -132,7 +132,7 @@ def test_answers_are_those_of_greedy_decoding(pair: tuple[Any, Any]) -> None:
     batch = form.collate(features)
     found, loss = form.assess(model, batch)
     assert found == form.predict(model, batch) == by_hand(words, model, TASK)
-    assert len(set(found)) == len({len(text.split()) for text in found}) + 1 == 3, "too easy"
+    assert len({len(text.split()) for text in found}) > 1, "none ended before the others"
     assert loss == pytest.approx(form.loss(model, batch).item())
 
 
@@ -242,3 +242,31 @@ def test_a_target_tokenizer_that_is_too_large(tmp_path: Path) -> None:
     task = replace(TASK, target_tokenizer=str(tmp_path))
     with pytest.raises(ConfigError, match="has 32 tokens, but the model knows 30"):
         make_format(task, tokenizer(), small_t5().config)
+
+
+def test_a_real_checkpoint_with_tokenizers_of_its_own(shared: Path) -> None:
+    """English spelling to phonemes: the US alphabet it was trained on, and the British one."""
+    folder, data = shared / "models" / "g2p-bart-us", shared / "data" / "g2p_us"
+    if not (folder.is_dir() and data.is_dir()):
+        pytest.skip("no g2p-bart-us or g2p_us in the folder of real data")
+    from transformers import AutoTokenizer
+
+    from peftsearch.tasks import Folder, load, score
+
+    task = replace(
+        TASK,
+        label_column="target",
+        template="{text}",
+        metrics=("exact_match",),
+        max_target_length=63,
+        target_tokenizer="target_tokenizer",
+        source=Folder(data),
+    )
+    words = AutoTokenizer.from_pretrained(folder)
+    model = BartForConditionalGeneration.from_pretrained(folder).eval()
+    form = make_format(task, words, model.config)
+    features = form.features(load(task).test[:64])
+    found, loss = form.assess(model, form.collate(features))
+    assert loss < 0.15  # nats a token; a random start has 4.1
+    right = score(task.metrics, [feature.reference for feature in features], found)
+    assert right["exact_match"] > 0.5
