@@ -10,6 +10,7 @@ from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
+from peftsearch.tasks.metrics import Answer
 
 _BATCH = 64
 
@@ -17,10 +18,10 @@ _BATCH = 64
 @torch.no_grad()
 def predictions(
     session: Session, model: torch.nn.Module, task_format: Format, features: Sequence[Feature]
-) -> list[float]:
+) -> list[Answer]:
     """Return one prediction per row, in order."""
     model.eval()
-    found: list[float] = []
+    found: list[Answer] = []
     # Rows of like length together: less padding, the same predictions.
     order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
     for start in range(0, len(order), _BATCH):
@@ -28,8 +29,8 @@ def predictions(
         batch = session.to_device(task_format.collate(rows))
         with session.accelerator.autocast():
             found.extend(task_format.predict(model, batch))
-    placed = sorted(zip(order, found, strict=True))
-    return [value for _, value in placed]
+    placed = dict(zip(order, found, strict=True))
+    return [placed[i] for i in range(len(features))]
 
 
 def score(

@@ -25,11 +25,13 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
+    from peftsearch.formats import require_decoder
     from peftsearch.injection import cost_function
     from peftsearch.workspace import build_space, num_labels
 
     task = tasks.get(config.task)
     backbone = sketch_backbone(config.model, num_labels(task))
+    require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
     full = build_space(config, backbone.sites, cost)
     budget = resolve(config.budget, backbone.num_parameters)

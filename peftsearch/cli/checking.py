@@ -32,6 +32,8 @@ _SIGNS = {
         "description",
         "source",
         "max_length",
+        "max_target_length",
+        "target_tokenizer",
     },
 }
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from peftsearch.tasks.metrics import Answer
 from peftsearch.tasks.rows import Row
 
 
@@ -21,13 +22,13 @@ class Feature:
 
     Attributes:
         inputs: Token lists by the name of the model's argument, without padding.
-        target: Token ids of the answer (text-to-text), a label id, or a number (regression).
+        target: Token ids of the answer (encoder-decoders), a label id, or a number (regression).
         reference: What is right, in the form of :meth:`Format.predict`.
     """
 
     inputs: dict[str, list[int]]
     target: list[int] | int | float
-    reference: float
+    reference: Answer
 
 
 class Format(Protocol):
@@ -56,19 +57,15 @@ class Format(Protocol):
         """Mean loss of a batch: a scalar in float32, with gradients."""
         ...
 
-    def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
-        """Score of every label, shape (batch, labels), in float32, without gradients.
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float] | list[str]:
+        """Label ids, numbers for regression, or texts for generation, one a row.
 
         The caller puts the model into evaluation mode.
         """
         ...
 
-    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float]:
-        """Label ids, or numbers for regression, one a row."""
-        ...
-
-    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float], float]:
-        """What :meth:`predict` and :meth:`loss` return, from one pass."""
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float] | list[str], float]:
+        """What :meth:`predict` and :meth:`loss` return, without gradients."""
         ...
 
 
@@ -78,12 +75,17 @@ def input_limit(tokenizer: Any, config: Any) -> int:
     if not getattr(config, "is_encoder_decoder", False):
         # T5's tokenizer names 512, the length of its pretraining, which is no limit.
         limits.append(int(tokenizer.model_max_length))
+    return min([*limits, position_limit(config)])
+
+
+def position_limit(config: Any) -> int:
+    """Return the most tokens that a model has positions for."""
     positions = getattr(config, "max_position_embeddings", None)
-    if positions:  # T5 has none: its relative position biases have no limit
-        # RoBERTa counts positions from behind the padding id.
-        offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-        limits.append(int(positions) - offset)
-    return min(limits, default=10**9)
+    if not positions:  # T5 has none: its relative position biases have no limit
+        return 10**9
+    # RoBERTa counts positions from behind the padding id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return int(positions) - offset
 
 
 def padded(lists: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -18,18 +18,17 @@ from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
 from peftsearch.errors import ConfigError
-from peftsearch.formats.base import Feature, input_limit, padded
-from peftsearch.formats.truncation import shorten
+from peftsearch.formats.base import Feature, padded
+from peftsearch.formats.encoder_decoder import IGNORED, EncoderDecoder
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
-IGNORED = -100
 T5_NUMBERS = tuple(f"{tenths / 10:.1f}" for tenths in range(0, 51, 2))
 MOST_LOGITS = 2**25
 """Logits computed at once while scoring: 128 MiB in float32."""
 
 
-class TextToText:
+class TextToText(EncoderDecoder):
     """The text-to-text form of a task.
 
     Args:
@@ -41,34 +40,18 @@ class TextToText:
         ConfigError: The task has no template, or two label words have the same tokens.
     """
 
-    num_labels = 0
-
     def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
-        if not task.template:
-            raise ConfigError(
-                f'the task "{task.name}" has no template, which {config.model_type} needs.',
-                "Add template: to the task file.",
-            )
-        self.task = task
-        self.truncated = 0
-        self.max_length = min(task.max_length, input_limit(tokenizer, config))
+        super().__init__(task, tokenizer, config)
         self.words = task.label_words or (T5_NUMBERS if task.kind == "regression" else task.labels)
         self._numbers = [float(w) for w in self.words] if task.kind == "regression" else []
-        self._tokenizer = tokenizer
-        self._pad = int(config.pad_token_id)
-        start = getattr(config, "decoder_start_token_id", None)
-        self._start = self._pad if start is None else int(start)
-        self._targets = self._tokenise_words(config)
+        self._targets = self._tokenise_words()
         self._table = padded(self._targets, IGNORED)
 
-    def _tokenise_words(self, config: Any) -> list[list[int]]:
-        end = self._tokenizer.eos_token_id
-        end = config.eos_token_id if end is None else end
+    def _tokenise_words(self) -> list[list[int]]:
         targets: list[list[int]] = []
         seen: dict[tuple[int, ...], str] = {}
         for word in self.words:
-            ids = list(self._tokenizer(word)["input_ids"])
-            ids = ids if ids and ids[-1] == end else [*ids, end]
+            ids = self.ended(self._tokenizer(word)["input_ids"])
             other = seen.setdefault(tuple(ids), word)
             if other != word:
                 raise ConfigError(
@@ -85,20 +68,11 @@ class TextToText:
         Raises:
             ConfigError: A number lies outside those that can be answered.
         """
-        columns = self.task.columns
-        fields = [{column: row[column] for column in columns} for row in rows]
-        prompts = [self.task.template.format(**field) for field in fields]
-        if not prompts:
-            return []
-        encoded = self._tokenizer(prompts, verbose=False)["input_ids"]
         found: list[Feature] = []
-        for row, field, ids in zip(rows, fields, encoded, strict=True):
-            if len(ids) > self.max_length:
-                self.truncated += 1
-                ids = shorten(field, self.task.template, self._tokenizer, self.max_length)
+        for row, ids in zip(rows, self.prompts(rows), strict=True):
             label = row[self.task.label_column]
             target = self._targets[self._word_of(label)]
-            found.append(Feature({"input_ids": list(ids)}, target, float(label)))
+            found.append(Feature({"input_ids": ids}, target, float(label)))
         return found
 
     def _word_of(self, label: float) -> int:
@@ -112,28 +86,6 @@ class TextToText:
                 "Give the numbers to answer as label_words in a task file.",
             )
         return min(range(len(self._numbers)), key=lambda i: abs(self._numbers[i] - label))
-
-    def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
-        """Return input_ids, attention_mask and labels, each (batch, longest), int64."""
-        inputs = [feature.inputs["input_ids"] for feature in features]
-        targets = [f.target if isinstance(f.target, list) else [] for f in features]
-        return {
-            "input_ids": padded(inputs, self._pad),
-            "attention_mask": padded([[1] * len(ids) for ids in inputs], 0),
-            "labels": padded(targets, IGNORED),
-        }
-
-    def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
-        """Mean cross-entropy over the tokens of the label words, in float32."""
-        labels = batch["labels"]
-        logits = model(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            decoder_input_ids=self._shifted(labels),
-            use_cache=False,
-        ).logits
-        flat = logits.float().flatten(0, 1)
-        return functional.cross_entropy(flat, labels.flatten(), ignore_index=IGNORED)
 
     @torch.no_grad()
     def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
@@ -165,7 +117,7 @@ class TextToText:
         logits = model(
             encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(words, 0)),
             attention_mask=mask.repeat_interleave(words, 0),
-            decoder_input_ids=self._shifted(labels),
+            decoder_input_ids=self.shifted(labels),
             use_cache=False,
         ).logits
         losses = functional.cross_entropy(
@@ -189,9 +141,3 @@ class TextToText:
     def _answers(self, scores: Tensor) -> list[float]:
         best: list[int] = scores.argmax(1).tolist()
         return [self._numbers[i] if self._numbers else float(i) for i in best]
-
-    def _shifted(self, labels: Tensor) -> Tensor:
-        """Decoder inputs for labels: the start token, then all labels but the last."""
-        shifted = labels.new_full(labels.shape, self._start)
-        shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, self._pad)
-        return shifted

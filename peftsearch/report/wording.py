@@ -7,8 +7,10 @@ import unicodedata
 
 #: What stands where there is no number: an en dash.
 NOTHING = "\u2013"
-#: Metrics that people read in per cent; correlations stay between -1 and 1.
-PERCENT_METRICS = frozenset({"accuracy", "f1", "exact_match"})
+#: Metrics that are shares of something, read in per cent; correlations stay between -1 and 1.
+PERCENT_METRICS = frozenset(
+    {"accuracy", "f1", "exact_match", "edit_similarity", "character_similarity"}
+)
 
 
 def count(value: float | None) -> str:
@@ -36,7 +38,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def score(value: float | None, metric: str) -> str:
-    """Return a score: ``71.2 %`` for accuracy and F1, ``0.712`` for correlations."""
+    """Return a score: ``71.2 %`` for accuracy and the like, ``0.712`` for correlations."""
     if _absent(value):
         return NOTHING
     number = float(value or 0)

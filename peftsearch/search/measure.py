@@ -20,6 +20,7 @@ from peftsearch.supernet.gates import one_hot
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
 from peftsearch.tasks.base import Task
+from peftsearch.tasks.metrics import Answer
 
 _BATCH = 64
 #: Share of uniform sampling among the measured architectures: the gates may be wrong.
@@ -94,7 +95,7 @@ def measure(
         if session.interrupt.signal_number is not None:
             raise StoppedError(session.interrupt.signal_number, "Stopped while measuring.")
         supernet.set(one_hot(list(candidates), supernet.width), _BATCH)
-        predicted: list[float] = []
+        predicted: list[Answer] = []
         loss = 0.0
         for batch in batches:
             with session.accelerator.autocast():

@@ -6,6 +6,7 @@ benchmark, which differs in the trials only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import head_parameters
 from peftsearch.catalogue import strategies
 from peftsearch.errors import ConfigError, paste
+from peftsearch.formats import Feature
 from peftsearch.race import Contestant, Standing, Trials
 from peftsearch.search.loop import CHECKPOINT, Search, arch_named
 from peftsearch.search.measure import Sample, measure
@@ -27,6 +29,7 @@ from peftsearch.space import SearchSpace
 from peftsearch.supernet.gates import Gates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
+from peftsearch.tasks.base import Task
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
 
@@ -241,22 +244,30 @@ def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
 def write_measured(work: Workspace, samples: Sequence[Sample], **more: object) -> None:
     """Write ``search/measured.json``: what the supernet says, and what chance would be."""
     features = work.features.search_valid[: work.config.search.valid_rows]
-    references = [feature.reference for feature in features]
-    chance = max(
-        metrics.score(work.task.metrics, references, [answer] * len(references))[work.task.metric]
-        for answer in sorted(set(references))
-    )
     work.session.run.write_json(
         "search/measured.json",
         {
             "format": 1,
             "metric": work.task.metric,
-            "chance": chance,
+            "chance": chance(work.task, features),
             "samples": [
                 {"num_params": s.num_params, "score": s.score, "loss": s.loss} for s in samples
             ],
             **more,
         },
+    )
+
+
+def chance(task: Task, features: Sequence[Feature]) -> float:
+    """Return the best score of always giving the same answer.
+
+    Of texts only the most frequent is tried: there are about as many as there are rows.
+    """
+    references = [feature.reference for feature in features]
+    tried = 1 if task.kind == "generation" else None
+    return max(
+        metrics.score(task.metrics, references, [answer] * len(references))[task.metric]
+        for answer, _ in Counter(references).most_common(tried)
     )
 
 

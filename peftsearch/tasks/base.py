@@ -18,7 +18,7 @@ from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_h
 from peftsearch.tasks.splitting import divide, pick
 from peftsearch.tasks.tables import Tables
 
-KINDS = ("classification", "regression")
+KINDS = ("classification", "regression", "generation")
 SELECTION_FRACTION = 0.1
 SELECTION_FLOOR = 200
 SEARCH_VALID_FRACTION = 0.3
@@ -71,15 +71,19 @@ class Task:
     Attributes:
         name: Short name, as typed after ``--task``.
         description: One line for tables.
-        kind: ``classification`` or ``regression``.
+        kind: ``classification``, ``regression`` or ``generation``.
         columns: One or two text columns, in order.
-        label_column: Column with the label id, or with the number for regression.
-        labels: Label names by id; empty for regression.
+        label_column: Column with the label id, with the number for regression, or with the text
+            to write for generation.
+        labels: Label names by id; empty for regression and generation.
         label_words: Target text of each label id, for text-to-text models. For regression the
             numbers a model may answer; empty means 0.0, 0.2, … 5.0, as T5 was trained.
         template: Input text for text-to-text models, with ``{column}`` for every column.
         metrics: Names of metrics; the first is the primary one.
         max_length: Longest input, in tokens.
+        max_target_length: Longest text to write, in tokens, end token included.
+        target_tokenizer: Where the tokenizer of the texts to write lies, if it is not the model's
+            own: a folder inside the model's, a path, or an id of the Hub.
         source: Where the rows come from; ``None`` if only ``--data`` can say so.
     """
 
@@ -93,6 +97,8 @@ class Task:
     template: str = ""
     metrics: tuple[str, ...] = ("accuracy",)
     max_length: int = 128
+    max_target_length: int = 64
+    target_tokenizer: str | None = None
     source: Source | None = None
 
     @property
@@ -103,12 +109,12 @@ class Task:
     @property
     def shape(self) -> Shape:
         """What is needed to check and convert rows."""
-        return Shape(self.columns, self.label_column, self.labels, self.kind == "regression")
+        return Shape(self.columns, self.label_column, self.labels, self.kind)
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """The rows of a task: text columns as strings, labels as ids (or floats for regression).
+    """The rows of a task: texts, and labels as ids (floats in regression, texts in generation).
 
     Attributes:
         task: The task they belong to.

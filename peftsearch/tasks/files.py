@@ -8,8 +8,10 @@ Place in the flow: ``--task my.yaml``. Reads that file, not the rows. Torch-free
     data: ./trec              # folder beside this file; or {path: ID, config: NAME, …} of the Hub
 
 Every other key has a default: ``kind`` classification, ``label_column`` label, ``label_words``
-the labels, ``template`` "name column: {column} …" as T5 writes it, ``metrics`` accuracy (or
-pearson and spearman), ``max_length`` 128. All problems are reported together.
+the labels, ``template`` "name column: {column} …" as T5 writes it, ``metrics`` accuracy (for
+regression pearson and spearman, for generation edit_similarity and exact_match), ``max_length``
+128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
+``target_tokenizer`` (the model's own) are about it. All problems are reported together.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import yaml
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.base import KINDS, Folder, Hub, Source, Task
-from peftsearch.tasks.metrics import CLASSIFICATION, METRICS, REGRESSION
+from peftsearch.tasks.metrics import FITTING, METRICS
 
 _KEYS = (
     "name",
@@ -37,8 +39,16 @@ _KEYS = (
     "template",
     "metrics",
     "max_length",
+    "max_target_length",
+    "target_tokenizer",
     "data",
 )
+_OF_GENERATION = ("max_target_length", "target_tokenizer")
+_DEFAULT_METRICS = {
+    "classification": ("accuracy",),
+    "regression": ("pearson", "spearman"),
+    "generation": ("edit_similarity", "exact_match"),
+}
 _HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision")
 
 
@@ -83,14 +93,17 @@ class _Reader:
         kind = self.text(self.content, "kind", "classification") or "classification"
         if kind not in KINDS:
             self.wrong(f'kind "{kind}" is not known', did_you_mean(kind, KINDS))
-        regression = kind == "regression"
+            kind = "classification"
+        for key in _OF_GENERATION:
+            if key in self.content and kind != "generation":
+                self.wrong(f"{key} has no meaning for {kind}", f"Remove {key}.")
         columns = self.texts("columns", ())
         if "columns" not in self.content:
             self.wrong("columns is missing", "Name the one or two text columns: columns: [text].")
         elif not 1 <= len(columns) <= 2 and columns:
             self.wrong(f"columns has {len(columns)} names", "Give one or two.")
-        labels = self.labels(regression)
-        words = self.label_words(regression, labels)
+        labels = self.labels(kind)
+        words = self.label_words(kind, labels)
         default = " ".join([name, *(f"{column}: {{{column}}}" for column in columns)])
         template = self.text(self.content, "template", default) or default
         if columns:
@@ -104,8 +117,10 @@ class _Reader:
             labels=labels,
             label_words=words,
             template=template,
-            metrics=self.metrics(regression, labels),
-            max_length=self.max_length(),
+            metrics=self.metrics(kind, labels),
+            max_length=self.tokens("max_length", 128, least=8),
+            max_target_length=self.tokens("max_target_length", 64, least=2),
+            target_tokenizer=self.target_tokenizer(),
             source=self.source(),
         )
 
@@ -147,19 +162,23 @@ class _Reader:
             self.wrong(f"{key} names something twice: {', '.join(right)}")
         return tuple(right)
 
-    def labels(self, regression: bool) -> tuple[str, ...]:
+    def labels(self, kind: str) -> tuple[str, ...]:
         labels = self.texts("labels", (), numbers=True)
-        if regression and "labels" in self.content:
-            self.wrong("labels have no meaning for regression", "Remove labels.")
-        elif not regression and "labels" not in self.content:
+        if kind != "classification":
+            if "labels" in self.content:
+                self.wrong(f"labels have no meaning for {kind}", "Remove labels.")
+            return ()
+        if "labels" not in self.content:
             self.wrong("labels is missing", "Name them in the order of their ids: labels: [a, b].")
-        elif not regression and len(labels) == 1:
+        elif len(labels) == 1:
             self.wrong("labels has one name", "Give at least two.")
         return labels
 
-    def label_words(self, regression: bool, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def label_words(self, kind: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         words = self.texts("label_words", labels, numbers=True)
-        if regression:
+        if kind == "generation" and "label_words" in self.content:
+            self.wrong("label_words have no meaning for generation", "Remove label_words.")
+        elif kind == "regression":
             for word in words:
                 try:
                     float(word)
@@ -190,25 +209,30 @@ class _Reader:
             elif column not in fields:
                 self.wrong(f'template does not use "{{{column}}}"', "The model would not see it.")
 
-    def metrics(self, regression: bool, labels: tuple[str, ...]) -> tuple[str, ...]:
-        names = self.texts("metrics", REGRESSION if regression else ("accuracy",))
-        fitting = REGRESSION if regression else CLASSIFICATION
+    def metrics(self, kind: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+        names = self.texts("metrics", _DEFAULT_METRICS[kind])
+        fitting = FITTING[kind]
         for name in names:
             if name not in METRICS:
                 self.wrong(f'metric "{name}" is not known', did_you_mean(name, METRICS))
             elif name not in fitting:
-                kind = "regression" if regression else "classification"
                 self.wrong(f'metric "{name}" is not for {kind}', f"Use {', '.join(fitting)}.")
             elif name == "f1" and len(labels) > 2:
                 self.wrong(f'metric "f1" is for two labels, not {len(labels)}', "Use macro_f1.")
         return names
 
-    def max_length(self) -> int:
-        value = self.content.get("max_length", 128)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 8:
+    def tokens(self, key: str, default: int, least: int) -> int:
+        value = self.content.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return value
-        self.wrong(f"max_length is {value!r}", "Give a number of tokens, at least 8.")
-        return 128
+        self.wrong(f"{key} is {value!r}", f"Give a number of tokens, at least {least}.")
+        return default
+
+    def target_tokenizer(self) -> str | None:
+        """Read the place; a folder beside the task file is meant from there."""
+        name = self.text(self.content, "target_tokenizer", None)
+        beside = self.path.parent / Path(name or "").expanduser()
+        return str(beside) if name and beside.is_dir() else name
 
     def source(self) -> Source | None:
         value = self.content.get("data")

@@ -1,6 +1,6 @@
-"""Scores by name, from scikit-learn and SciPy.
+"""Scores by name, from scikit-learn and SciPy, and those of texts.
 
-Every metric takes references and predictions (label ids or numbers, one a row) and returns a
+Every metric takes references and predictions (label ids, numbers or texts, one a row) and returns a
 float: fractions in [0, 1], correlations in [-1, 1]; higher is better.
 """
 
@@ -11,8 +11,12 @@ from collections.abc import Callable, Sequence
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.text_metrics import character_similarity, edit_similarity, exact_match
 
+Answer = float | str
+"""A label id or a number; a text of a generation."""
 Metric = Callable[[Sequence[float], Sequence[float]], float]
+TextMetric = Callable[[Sequence[str], Sequence[str]], float]
 
 
 def accuracy(references: Sequence[float], predictions: Sequence[float]) -> float:
@@ -65,7 +69,7 @@ def spearman(references: Sequence[float], predictions: Sequence[float]) -> float
     return float(spearmanr(references, predictions).statistic)
 
 
-METRICS: dict[str, Metric] = {
+NUMBER_METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "f1": f1,
     "macro_f1": macro_f1,
@@ -73,13 +77,23 @@ METRICS: dict[str, Metric] = {
     "pearson": pearson,
     "spearman": spearman,
 }
+TEXT_METRICS: dict[str, TextMetric] = {
+    "edit_similarity": edit_similarity,
+    "exact_match": exact_match,
+    "character_similarity": character_similarity,
+}
+METRICS: dict[str, Metric | TextMetric] = {**NUMBER_METRICS, **TEXT_METRICS}
 
-CLASSIFICATION = ("accuracy", "f1", "macro_f1", "matthews")
-REGRESSION = ("pearson", "spearman")
+FITTING = {
+    "classification": ("accuracy", "f1", "macro_f1", "matthews"),
+    "regression": ("pearson", "spearman"),
+    "generation": tuple(TEXT_METRICS),
+}
+"""The metrics of each kind of task."""
 
 
 def score(
-    names: Sequence[str], references: Sequence[float], predictions: Sequence[float]
+    names: Sequence[str], references: Sequence[Answer], predictions: Sequence[Answer]
 ) -> dict[str, float]:
     """Compute several metrics.
 
@@ -89,19 +103,31 @@ def score(
         predictions: What the model says, one a row.
 
     Raises:
-        ConfigError: A metric is not known, or there is no row.
+        ConfigError: A metric is not known, is not for such answers, or there is no row.
         DivergedError: A prediction is not a finite number.
     """
     if len(references) != len(predictions):
         raise ValueError(f"{len(references)} references, {len(predictions)} predictions")
     if not references:
         raise ConfigError("there is no row to score.")
-    if not all(map(math.isfinite, predictions)):
+    if not all(isinstance(p, str) or math.isfinite(p) for p in predictions):
         raise DivergedError("the model predicts numbers that are not finite.")
-    for name in names:
-        if name not in METRICS:
-            raise ConfigError(f'metric "{name}" is not known.', did_you_mean(name, METRICS))
-    return {name: METRICS[name](references, predictions) for name in names}
+    return {name: _score(name, references, predictions) for name in names}
+
+
+def _score(name: str, references: Sequence[Answer], predictions: Sequence[Answer]) -> float:
+    if name not in METRICS:
+        raise ConfigError(f'metric "{name}" is not known.', did_you_mean(name, METRICS))
+    texts = isinstance(references[0], str)
+    if texts != (name in TEXT_METRICS):
+        fitting = TEXT_METRICS if texts else NUMBER_METRICS
+        raise ConfigError(
+            f'metric "{name}" is not for {"texts" if texts else "labels or numbers"}.',
+            f"Use {', '.join(fitting)}.",
+        )
+    if texts:
+        return TEXT_METRICS[name](list(map(str, references)), list(map(str, predictions)))
+    return NUMBER_METRICS[name](list(map(float, references)), list(map(float, predictions)))
 
 
 def _ids(values: Sequence[float]) -> list[int]:

@@ -6,7 +6,7 @@ Place in the flow: below :mod:`peftsearch.tasks.base`. Pure; reads and writes no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,14 @@ class Shape:
     Attributes:
         columns: Text columns.
         label_column: Column with the label.
-        labels: Label names by id; empty for regression.
-        regression: Whether labels are numbers.
+        labels: Label names by id; empty unless it is a classification.
+        kind: One of :data:`peftsearch.tasks.base.KINDS`.
     """
 
     columns: tuple[str, ...]
     label_column: str
     labels: tuple[str, ...]
-    regression: bool
+    kind: str
 
     def text(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The texts of a checked row: what makes two rows the same."""
@@ -98,21 +98,29 @@ def _missing_columns(records: Sequence[Record], shape: Shape) -> ConfigError | N
 def _checked_row(record: Record, shape: Shape, empty_text: bool) -> Row:
     row: Row = {}
     for column in shape.columns:
-        value = record.values.get(column)
-        if value is None:
-            raise ConfigError(f'{record.where}: "{column}" is missing.')
-        if not isinstance(value, str):
-            raise ConfigError(
-                f'{record.where}: "{column}" is {value!r}, not a text.', "Write it in quotes."
-            )
-        if not value.strip() and not empty_text:
-            raise ConfigError(f'{record.where}: "{column}" is empty.')
-        row[column] = value
+        row[column] = _text(column, record, empty_text)
     label = record.values.get(shape.label_column)
     if label is None or label == "":
         raise ConfigError(f'{record.where}: "{shape.label_column}" is missing.')
-    row[shape.label_column] = (_number if shape.regression else _label_id)(label, record, shape)
+    row[shape.label_column] = _ANSWERS[shape.kind](label, record, shape)
     return row
+
+
+def _text(column: str, record: Record, empty: bool) -> str:
+    value = record.values.get(column)
+    if value is None:
+        raise ConfigError(f'{record.where}: "{column}" is missing.')
+    if not isinstance(value, str):
+        raise ConfigError(
+            f'{record.where}: "{column}" is {value!r}, not a text.', "Write it in quotes."
+        )
+    if not value.strip() and not empty:
+        raise ConfigError(f'{record.where}: "{column}" is empty.')
+    return value
+
+
+def _target(value: Any, record: Record, shape: Shape) -> str:
+    return _text(shape.label_column, record, empty=False)
 
 
 def _number(value: Any, record: Record, shape: Shape) -> float:
@@ -146,3 +154,10 @@ def _label_id(value: Any, record: Record, shape: Shape) -> int:
     raise ConfigError(
         f"{record.where}: the {shape.label_column} {value!r} is not known.", f"Known: {names}."
     )
+
+
+_ANSWERS: dict[str, Callable[[Any, Record, Shape], float | str]] = {
+    "classification": _label_id,
+    "regression": _number,
+    "generation": _target,
+}

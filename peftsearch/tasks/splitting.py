@@ -17,7 +17,7 @@ def pick(rows: list[Row], shape: Shape, count: int | None, seed: int, name: str)
 
     Args:
         rows: All rows.
-        shape: Tells the label column, and whether labels are numbers (then none is stratified).
+        shape: Tells the label column, and the kind: only classifications are stratified.
         count: How many to draw; ``None`` or more than there are: all.
         seed: Root seed.
         name: Name of the split, so that each draws differently.
@@ -71,7 +71,7 @@ def divide(rows: Sequence[Row], shape: Shape, sizes: Sequence[int], seed: int) -
 
 def _strata(groups: list[list[int]], rows: Sequence[Row], shape: Shape) -> list[list[list[int]]]:
     """Collect groups of row numbers by the label of their first row, in the order of labels."""
-    if shape.regression:
+    if shape.kind != "classification":
         return [groups]
     strata: list[list[list[int]]] = [[] for _ in shape.labels]
     for group in groups:

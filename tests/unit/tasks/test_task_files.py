@@ -68,6 +68,30 @@ def test_regression(tmp_path: Path) -> None:
     assert task.label_words == ("0", "0.5", "1")
 
 
+def test_generation(tmp_path: Path) -> None:
+    text = "kind: generation\ncolumns: [word]\nlabel_column: sounds\ndata: rows\n"
+    task = get(write(tmp_path, text))
+    assert task.metrics == ("edit_similarity", "exact_match")
+    assert (task.labels, task.label_words) == ((), ())
+    assert (task.max_target_length, task.target_tokenizer) == (64, None)
+    task = get(write(tmp_path, text + "max_target_length: 9\ntarget_tokenizer: phonemes\n"))
+    assert (task.max_target_length, task.target_tokenizer) == (9, "phonemes")
+    (tmp_path / "phonemes").mkdir()  # a folder beside the file is the one that is meant
+    assert get(tmp_path / "mine.yaml").target_tokenizer == str(tmp_path / "phonemes")
+    (tmp_path / "rows").mkdir()
+    for name in ("train", "validation"):
+        lines = '{"word": "a", "sounds": "A"}\n{"word": "b", "sounds": "B"}\n'
+        (tmp_path / "rows" / f"{name}.jsonl").write_text(lines)
+    assert load(task).train == [{"word": "a", "sounds": "A"}, {"word": "b", "sounds": "B"}]
+    (tmp_path / "rows" / "train.jsonl").write_text(
+        '{"word": "a", "sounds": 5}\n{"word": "b", "sounds": " "}\n{"word": "c"}\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(task)
+    for line, problem in enumerate(("is 5, not a text", "is empty", "is missing"), 1):
+        assert f'train.jsonl line {line}: "sounds" {problem}' in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -94,6 +118,12 @@ def test_regression(tmp_path: Path) -> None:
         ("columns: [a]\nlabels: [x, y]\nkind: clasification", 'Did you mean "classification"?'),
         ("columns: [a]\nkind: regression\nlabels: [x, y]", "no meaning for regression"),
         ("columns: [a]\nkind: regression\nlabel_words: [x, 1]", "answers numbers"),
+        ("columns: [a]\nkind: generation\nlabels: [x, y]", "no meaning for generation"),
+        ("columns: [a]\nkind: generation\nlabel_words: [x, y]", "label_words have no meaning"),
+        ("columns: [a]\nkind: generation\nmetrics: [accuracy]", "Use edit_similarity, exact_"),
+        ("columns: [a]\nkind: generation\nmax_target_length: 1", "at least 2"),
+        ("columns: [a]\nlabels: [x, y]\nmax_target_length: 9", "no meaning for classification"),
+        ("columns: [a]\nkind: regression\ntarget_tokenizer: x", "Remove target_tokenizer."),
         ("columns: [a\n", "not YAML"),
         ("- a", "not a task but ['a']"),
         ("", "not a task but None"),

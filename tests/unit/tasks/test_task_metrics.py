@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.tasks import METRICS, score
+from peftsearch.tasks.metrics import TEXT_METRICS
 
 REFERENCES = [1.0, 1.0, 0.0, 0.0, 1.0]
 PREDICTIONS = [1.0, 0.0, 0.0, 1.0, 1.0]
+TEXTS = ["all dogs run", "no"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,53 @@ def test_a_constant_prediction_scores_without_a_warning(name: str, constant: flo
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_perfect_prediction_scores_one(name: str) -> None:
-    assert METRICS[name](REFERENCES, REFERENCES) == pytest.approx(1.0)
+    right = TEXTS if name in TEXT_METRICS else REFERENCES
+    assert score((name,), right, right) == {name: pytest.approx(1.0)}
+
+
+@pytest.mark.parametrize(
+    ("said", "exact", "words", "characters"),
+    [
+        ("all dogs run", 1, 1, 1),
+        ("  all dogs run\n", 1, 1, 1),
+        ("all  dogs run", 0, 1, 12 / 13),  # one blank too many
+        ("all dog run", 0, 2 / 3, 11 / 12),
+        ("dogs all run", 0, 1 / 3, 4 / 12),
+        ("no cats ever swim", 0, 0, None),
+        ("all dogs run today", 0, 3 / 4, 12 / 18),
+        ("", 0, 0, 0),
+    ],
+)
+def test_texts_by_hand(said: str, exact: float, words: float, characters: float | None) -> None:
+    found = score(tuple(TEXT_METRICS), ["all dogs run"] * 2, [said, "all dogs run"])
+    assert found["exact_match"] == (exact + 1) / 2  # the mean over rows
+    assert found["edit_similarity"] == pytest.approx((words + 1) / 2)
+    if characters is not None:
+        assert found["character_similarity"] == pytest.approx((characters + 1) / 2)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))
+def test_similarities_are_those_of_the_recursive_definition(a: list[str], b: list[str]) -> None:
+    @cache
+    def distance(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        same = a[i - 1] == b[j - 1]
+        return min(
+            distance(i - 1, j) + 1, distance(i, j - 1) + 1, distance(i - 1, j - 1) + 1 - same
+        )
+
+    wanted = 1 - distance(len(a), len(b)) / max(len(a), len(b), 1)
+    assert METRICS["edit_similarity"]([" ".join(a)], [" ".join(b)]) == pytest.approx(wanted)
+    assert METRICS["character_similarity"](["".join(a)], ["".join(b)]) == pytest.approx(wanted)
+
+
+def test_texts_and_numbers_are_not_mixed_up() -> None:
+    with pytest.raises(ConfigError, match=r'"accuracy" is not for texts') as caught:
+        score(("accuracy",), TEXTS, TEXTS)
+    assert "edit_similarity" in caught.value.hint
+    with pytest.raises(ConfigError, match=r'"exact_match" is not for labels or numbers'):
+        score(("exact_match",), REFERENCES, PREDICTIONS)
 
 
 def test_score_answers_by_name() -> None:

@@ -17,7 +17,7 @@ GLUE = ["rte", "mrpc", "cola", "sst2", "stsb", "qnli", "qqp", "mnli", "wnli"]
 
 
 def test_names() -> None:
-    assert sorted(tasks.all_tasks()) == sorted([*GLUE, "micro-nli"])
+    assert sorted(tasks.all_tasks()) == sorted([*GLUE, "micro-nli", "micro-rewrite"])
 
 
 @pytest.mark.parametrize("task", tasks.all_tasks().values(), ids=lambda task: task.name)

@@ -1,0 +1,120 @@
+"""Text in, free text out, for encoder-decoder models.
+
+Training minimises the mean token loss of the target and the end token. An answer is generated
+token by token, always the most likely one. What a checkpoint says about generation (beams, least
+lengths, forced tokens) is left aside: it belongs to the task the checkpoint was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
+
+from peftsearch.errors import ConfigError
+from peftsearch.formats.base import Feature, position_limit
+from peftsearch.formats.encoder_decoder import EncoderDecoder
+from peftsearch.formats.target_tokenizer import load_target_tokenizer
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
+
+
+class Generation(EncoderDecoder):
+    """The form of a task whose answers are free texts.
+
+    Args:
+        task: The task.
+        tokenizer: Tokenizer of the model; of the targets too, unless the task names another.
+        config: Configuration of the model.
+
+    Raises:
+        ConfigError: The task has no template, or its target tokenizer does not fit.
+    """
+
+    def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
+        super().__init__(task, tokenizer, config)
+        self._writer = tokenizer
+        if task.target_tokenizer is not None:
+            self._writer = load_target_tokenizer(task.target_tokenizer, tokenizer)
+            if len(self._writer) > config.vocab_size:
+                raise ConfigError(
+                    f'the target_tokenizer "{task.target_tokenizer}" has {len(self._writer):,} '
+                    f"tokens, but the model knows {config.vocab_size:,}.",
+                    "Name the one that the model was trained with.",
+                )
+        self.max_target_length = min(task.max_target_length, position_limit(config))
+        self._settings = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=self.max_target_length,
+            do_sample=False,
+            num_beams=1,
+            decoder_start_token_id=self._start,
+            eos_token_id=self._end,
+            pad_token_id=self._pad,
+        )
+
+    def features(self, rows: Sequence[Row]) -> list[Feature]:
+        """Tokenise rows; prompts that are too long lose tokens of their longest text.
+
+        Raises:
+            ConfigError: A target is too long. It is not cut: the model would learn to stop too
+                early, and be scored against a text that it cannot write.
+        """
+        prompts = self.prompts(rows)
+        if not prompts:
+            return []
+        texts = [row[self.task.label_column].strip() for row in rows]
+        encoded = self._writer(text_target=texts, verbose=False)["input_ids"]
+        targets = [self.ended(ids) for ids in encoded]
+        self._check_lengths(targets)
+        return [
+            Feature({"input_ids": prompt}, target, text)
+            for prompt, target, text in zip(prompts, targets, texts, strict=True)
+        ]
+
+    def _check_lengths(self, targets: Sequence[Sequence[int]]) -> None:
+        long = [len(ids) for ids in targets if len(ids) > self.max_target_length]
+        if not long:
+            return
+        model_s = self.max_target_length < self.task.max_target_length
+        raise ConfigError(
+            f'{len(long):,} of {len(targets):,} targets of task "{self.task.name}" are longer '
+            f"than {self.max_target_length} tokens; the longest has {max(long)}.",
+            "The model takes no more: leave these rows out."
+            if model_s
+            else f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
+        )
+
+    @torch.no_grad()
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:
+        """The texts that the model writes, without special tokens and outer blanks."""
+        with _generating(model, self._settings):
+            ids = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                generation_config=self._settings,
+                # One that grows: transformers gives T5 a cache of as many layers as its encoder
+                # has, too few where the decoder is deeper.
+                past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+            )
+        texts: list[str] = self._writer.batch_decode(ids, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    @torch.no_grad()
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[str], float]:
+        """Predictions, and the mean token loss of the right texts."""
+        return self.predict(model, batch), float(self.loss(model, batch))
+
+
+@contextmanager
+def _generating(model: Any, settings: GenerationConfig) -> Iterator[None]:
+    """Lend the model these settings: ``generate`` fills gaps of its argument from its own."""
+    own = model.generation_config
+    model.generation_config = settings
+    try:
+        yield
+    finally:
+        model.generation_config = own
