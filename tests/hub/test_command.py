@@ -15,8 +15,8 @@ SHORT = (
     "search.steps=6",
     "search.measured=2",
     "search.valid_rows=16",
-    "race.steps=1",
-    "race.contestants=2",
+    "trainings=12",
+    "race.first_rung=0.5",
     "retrain.steps=2",
     "retrain.random_baselines=1",
 )

@@ -51,7 +51,8 @@ SHORT: dict[str, Any] = {
         "log_every": 1,
         "checkpoint_every": 3,
     },
-    "race": {"contestants": 2, "steps": 3},
+    "trainings": 8,
+    "race": {"first_rung": 0.5, "last_rung": 1.0},
     "retrain": {"steps": 5, "batch_size": 8, "checkpoint_every": 2, "random_baselines": 1},
 }
 

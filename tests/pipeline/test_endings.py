@@ -237,7 +237,7 @@ def test_only_methods_of_the_space_race(material: Material, tmp_path: Path) -> N
         "  candidates: [{method: adapter, sizes: [1, 2]}]\n"
     )
     out = tmp_path / "run"
-    config = material.config(space=str(space), race={"contestants": 8})
+    config = material.config(space=str(space), trainings=20)
     result = pipeline.run(config, out=out)
     names = {row["name"] for row in json.loads((out / "race.json").read_text())["contestants"]}
     assert "gates-1" in names  # nine architectures at most: fewer proposals than asked for

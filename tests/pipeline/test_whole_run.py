@@ -81,7 +81,9 @@ def test_the_summary_agrees_with_the_stages(finished: Path) -> None:
     assert summary["found"]["num_params"] == architecture.num_params
     assert summary["found"]["mean"] == _json(finished / "retrain/metrics.json")["mean"]
     race = _json(finished / "race.json")
-    best = max(race["contestants"], key=lambda row: (row["score"], -row["num_params"]))
+    best = max(
+        race["contestants"], key=lambda row: (row["steps"], row["score"], -row["num_params"])
+    )
     assert race["winner"] == best["name"]
     assert Architecture.load(finished / f"race/{race['winner']}.json") == architecture
     assert summary["exports"]["native"]["verified"]

@@ -10,20 +10,20 @@ from torch import Tensor
 
 from peftsearch.site import Site
 from peftsearch.space import EMPTY, Candidate, Gate, SearchSpace
-from peftsearch.supernet.gates import Gates, one_hot, sample
+from peftsearch.supernet.gates import PricedGates, one_hot, sample
 
 COSTS = ((0, 10, 40, 160), (0, 7), (0, 300, 900), (0, 55, 56, 3000))
 LARGEST = sum(max(row) for row in COSTS)
 
 
-def gates(seed: int = 0, spread: float = 1.0) -> Gates:
+def gates(seed: int = 0, spread: float = 1.0) -> PricedGates:
     """Gates of different widths, so that some entries are absent."""
     found = []
     for layer, row in enumerate(COSTS):
         site = Site("encoder", layer, "attention", ("q",))
         others = (Candidate("lora", i, ("q",), cost) for i, cost in enumerate(row[1:], 1))
         found.append(Gate(site, (EMPTY, *others)))
-    made = Gates(SearchSpace("test", "", "one", tuple(found)))
+    made = PricedGates(SearchSpace("test", "", "one", tuple(found)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         drawn = torch.randn(made.alphas.shape, generator=generator, dtype=torch.float64)
@@ -31,7 +31,7 @@ def gates(seed: int = 0, spread: float = 1.0) -> Gates:
     return made
 
 
-def unpriced_cost(made: Gates) -> float:
+def unpriced_cost(made: PricedGates) -> float:
     return float(made.expected_cost(made.log_prior()).detach())
 
 
@@ -177,7 +177,6 @@ def test_extreme_alphas_stay_finite() -> None:
     loss = log_q.exp().masked_fill(~made.present, 0.0).square().sum() + price
     (gradient,) = torch.autograd.grad(loss, made.alphas)
     assert bool(gradient.isfinite().all())
-    assert 0.0 <= float(made.entropy(log_q).detach()) < 1.0
 
 
 def test_one_hot() -> None:
