@@ -1,11 +1,13 @@
-"""Figures of the built-in task: zero-shot, full fine-tuning, and every uniform single method.
+"""Figures of the built-in task: untouched, fully fine-tuned, and with every uniform method.
 
     python benchmarks/micro_figures.py --budget 1% 2% --seeds 3 --out reports/micro-figures.json
+    python benchmarks/micro_figures.py --model micro-bert --budget 2% --seeds 2
 
 Each method trains at its own learning rate over all sites (or the parts of the layers that fit
 the budget) by the recipe of a quick run, and is scored on test. Full fine-tuning trains all
-weights for 400 steps, at the rate of four that scores best on the task's validation split.
-Single sites are tried one by one, to show that none of them decides everything.
+weights for 400 steps, at the rate of four that scores best on the task's validation split. An
+encoder has no zero-shot score: its head alone is trained instead. Single sites are tried one by
+one, to show that none of them decides everything.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from peftsearch.budget import resolve
 from peftsearch.evaluate import score
 from peftsearch.formats import Feature
 from peftsearch.interrupt import Interrupt
+from peftsearch.micro import MODEL_DIRS
 from peftsearch.micro.nli import nli_rows
 from peftsearch.retrain import retrain
 from peftsearch.rundir import Events, RunDir
@@ -45,6 +48,7 @@ FULL_STEPS = 400
 def train_all(work: Workspace, features: Sequence[Feature], rate: float, seed: int) -> float:
     """Train every weight for 400 steps; return the seconds it took."""
     model, settings = work.backbone.model, work.config.retrain
+    work.backbone.reset_head(seed)
     model.requires_grad_(True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     order = Batches(len(features), settings.batch_size, derive(seed, "order"))
@@ -85,7 +89,7 @@ def full_fine_tuning(work: Workspace, seeds: int) -> dict[str, Any]:
     chosen_on = {rate: statistics.fmean(r[0] for r in runs) for rate, runs in trained.items()}
     rate = max(FULL_RATES, key=lambda r: chosen_on[r])
     _, values, seconds = zip(*trained[rate], strict=True)
-    found = row("full fine-tuning", "100%", model.num_parameters(), rate, values, seconds)
+    found = row("full fine-tuning", "100%", work.backbone.num_parameters, rate, values, seconds)
     return found | {"validation": {f"{r:g}": round(v, 4) for r, v in chosen_on.items()}}
 
 
@@ -114,15 +118,22 @@ def train_choices(
     architecture = work.architecture(choices)
     found = retrain(work, architecture, name, "baselines", folder)
     seconds = [json.loads(p.read_text())["seconds"] for p in folder.glob("seed-*/metrics.json")]
-    rate = learning_rate(work.config, architecture.methods[0])
+    active = architecture.methods
+    rate = learning_rate(work.config, active[0]) if active else work.config.retrain.head_lr
     return row(name, share, architecture.num_params, rate, found["values"], seconds)
+
+
+def untouched(work: Workspace) -> dict[str, Any]:
+    """Score the backbone as it is: with the head alone trained where it has one."""
+    if work.backbone.num_head_parameters:
+        return train_choices(work, "head only", "0", ())
+    zero = score(work.session, work.backbone.model, work.task, work.format, work.features.test)
+    return row("zero-shot", "0", 0, 0.0, [zero[work.task.metric]], [])
 
 
 def figures(work: Workspace, budgets: Sequence[str], single_sites: bool) -> list[dict[str, Any]]:
     """Return all rows."""
-    zero = score(work.session, work.backbone.model, work.task, work.format, work.features.test)
-    rows = [row("zero-shot", "0", 0, 0.0, [zero[work.task.metric]], [])]
-    rows.append(full_fine_tuning(work, work.config.seeds))
+    rows = [untouched(work), full_fine_tuning(work, work.config.seeds)]
     for share in budgets:
         limit = resolve(share, work.backbone.num_parameters).limit
         work.budget = resolve(share, work.backbone.num_parameters)
@@ -141,6 +152,7 @@ def figures(work: Workspace, budgets: Sequence[str], single_sites: bool) -> list
 def main() -> None:
     """Train, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--model", choices=MODEL_DIRS, default="micro-t5")
     parser.add_argument("--budget", nargs="+", default=["1%", "2%"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--single-sites", action="store_true")
@@ -148,7 +160,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    flags = {"seeds": arguments.seeds, "device": "cpu"}
+    flags = {"model": arguments.model, "seeds": arguments.seeds, "device": "cpu"}
     config = configuration.resolve(flags=flags, overrides=arguments.set)
     with tempfile.TemporaryDirectory() as folder, Interrupt() as interrupt:
         with RunDir.create(config, Path(folder) / "run") as run:

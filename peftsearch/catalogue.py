@@ -119,9 +119,10 @@ def space_path(name: str) -> Path:
 
 
 def models() -> dict[str, str]:
-    """Return the built-in model and the supported families, each with a line of explanation."""
+    """Return the built-in models and the supported families, each with a line of explanation."""
     return {
         "micro-t5": "built in, no download: a small T5 pretrained by this project",
+        "micro-bert": "built in, no download: a small BERT pretrained by this project",
         "t5": "T5, T5 v1.1, Flan-T5, mT5, ByT5: any Hub id or folder",
         "bart": "BART: any Hub id or folder",
         "mbart": "mBART, mBART-50: any Hub id or folder",

@@ -102,7 +102,7 @@ def _data(config: RunConfig, task: Any) -> dict[str, int | None]:
         return dict.fromkeys(names)
     folder = None if config.data is None else Path(config.data)
     data = tasks.load(task, folder, config.train_rows, config.test_rows, config.seed)
-    splits = tasks.split(data, config.seed)
+    splits = tasks.split(data, config.seed, config.selection_share)
     return {name: len(getattr(splits, name)) for name in names}
 
 

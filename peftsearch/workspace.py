@@ -124,7 +124,7 @@ class Workspace:
     def splits(self) -> Splits:
         """The four splits."""
         seed = self.config.seed if self.split_seed is None else self.split_seed
-        return tasks.split(self.data, seed)
+        return tasks.split(self.data, seed, self.config.selection_share)
 
     @cached_property
     def backbone(self) -> Backbone:

@@ -14,28 +14,28 @@ measured by ``benchmarks/micro_figures.py``.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import logging
-import math
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
+from pretraining import (
+    IGNORED,
+    POOL_SIZE,
+    Batch,
+    batches_of,
+    padded,
+    run,
+    save,
+    train,
+    word_tokenizer,
+)
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from peftsearch.micro import MODEL_DIR
-from peftsearch.micro.corpus import NUM_SENTINELS, Example, examples, sentinel, vocabulary
+from peftsearch.micro import MODEL_DIRS
+from peftsearch.micro.corpus import NUM_SENTINELS, Example, examples, sentinel
 
-_LOG = logging.getLogger("pretrain_micro_t5")
-
-BATCH_SIZE = 64
 SCHEDULE = (
     ("a", 3000, 3e-3),
     ("b", 5000, 3e-3),
@@ -45,30 +45,22 @@ SCHEDULE = (
 )
 """Stage, steps and peak learning rate."""
 
-WARM_UP = 100
-LOG_EVERY = 250
-POOL_SIZE = 100_000
-"""Distinct examples per stage; they are walked through in a new order each time."""
-
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
-IGNORED = -100
+SENTINELS = [sentinel(i) for i in range(NUM_SENTINELS)]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token per word: pad 0, end 1, unknown 2, sentinels, words."""
-    tokens = [PAD, EOS, UNK, *(sentinel(i) for i in range(NUM_SENTINELS)), *vocabulary()]
-    backend = Tokenizer(WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNK))
-    backend.pre_tokenizer = WhitespaceSplit()
-    backend.post_processor = TemplateProcessing(
+    template = TemplateProcessing(
         single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, 1)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
+    return word_tokenizer(
+        [PAD, EOS, UNK, *SENTINELS],
+        template,
         pad_token=PAD,
         eos_token=EOS,
         unk_token=UNK,
-        additional_special_tokens=[sentinel(i) for i in range(NUM_SENTINELS)],
-        model_max_length=64,
+        additional_special_tokens=SENTINELS,
     )
 
 
@@ -96,112 +88,40 @@ def build_model(vocab_size: int, seed: int) -> T5ForConditionalGeneration:
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pad: int) -> torch.Tensor:
     """Return token ids of shape (number of texts, longest), padded with ``pad``, int64."""
-    vocabulary_ids: dict[str, int] = tokenizer.get_vocab()
-    rows = [[vocabulary_ids[token] for token in (*text.split(), EOS)] for text in texts]
-    width = max(len(row) for row in rows)
-    return torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    ids: dict[str, int] = tokenizer.get_vocab()
+    return padded([[ids[token] for token in (*text.split(), EOS)] for text in texts], pad)
 
 
 def batches(
     tokenizer: PreTrainedTokenizerFast, pool: Sequence[Example], seed: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (source ids, target ids) without end, each pass over the pool in a new order.
-
-    One batch holds either one-word answers or longer targets: mixed, the few long ones would
-    make the decoder work on padding for all the others.
-    """
+) -> Iterator[Batch]:
+    """Yield batches without end; one holds either one-word answers or longer targets."""
     sources = encode(tokenizer, [source for source, _ in pool], pad=0)
     targets = encode(tokenizer, [target for _, target in pool], pad=IGNORED)
-    is_long = (targets != IGNORED).sum(1) > 2
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(len(pool), generator=generator)
-        cut = [
-            *torch.split(order[is_long[order]], BATCH_SIZE),
-            *torch.split(order[~is_long[order]], BATCH_SIZE),
-        ]
-        for index in torch.randperm(len(cut), generator=generator).tolist():
-            source, target = sources[cut[index]], targets[cut[index]]
-            # Cut the columns that are padding everywhere in this batch: they only cost time.
-            yield (
-                source[:, : int((source != 0).sum(1).max())],
-                target[:, : int((target != IGNORED).sum(1).max())].contiguous(),
-            )
-
-
-def train_stage(
-    model: T5ForConditionalGeneration,
-    stream: Iterator[tuple[torch.Tensor, torch.Tensor]],
-    steps: int,
-    peak_lr: float,
-) -> None:
-    """Train all weights for ``steps`` steps: linear warm-up, then half a cosine down to zero."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / WARM_UP, 0.5 * (1 + math.cos(math.pi * step / steps))),
-    )
-    model.train()
-    total = 0.0
-    for step, (source, target) in enumerate(itertools.islice(stream, steps), start=1):
-        loss = model(
-            input_ids=source, attention_mask=(source != 0).long(), labels=target, use_cache=False
-        ).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        total += float(loss.detach())
-        if step % LOG_EVERY == 0:
-            _LOG.info("step %d of %d, loss %.4f", step, steps, total / LOG_EVERY)
-            total = 0.0
-
-
-def save(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Write model and tokenizer so that every transformers since 4.40 loads them, offline."""
-    model.train(False)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    # transformers 5 writes names of classes and keys that 4 does not know; both read these.
-    path = out / "tokenizer_config.json"
-    settings = json.loads(path.read_text())
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    settings["additional_special_tokens"] = [sentinel(i) for i in range(NUM_SENTINELS)]
-    settings.pop("extra_special_tokens", None)
-    settings.pop("backend", None)
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    # Weights are written readable for their owner only, which would end up in an installation.
-    for each in out.iterdir():
-        each.chmod(0o644)
+    for index in batches_of((targets != IGNORED).sum(1) > 2, seed):
+        # Cut the columns that are padding everywhere in this batch: they only cost time.
+        source = sources[index][:, : int((sources[index] != 0).sum(1).max())]
+        target = targets[index][:, : int((targets[index] != IGNORED).sum(1).max())]
+        yield {
+            "input_ids": source,
+            "attention_mask": (source != 0).long(),
+            "labels": target.contiguous(),
+            "use_cache": False,
+        }
 
 
 def pretrain(out: Path, seed: int) -> None:
     """Build, train and save model and tokenizer."""
-    torch.set_num_threads(1)
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer), seed)
-    _LOG.info("%d parameters, %d words", model.num_parameters(), len(tokenizer))
-    start = time.perf_counter()
-    for stage, steps, peak_lr in SCHEDULE:
-        _LOG.info("stage %s", stage)
+
+    def stream(stage: str) -> Iterator[Batch]:
         pool = list(itertools.islice(examples(stage, seed), POOL_SIZE))
-        train_stage(model, batches(tokenizer, pool, seed), steps, peak_lr)
-    _LOG.info("pretrained in %.0f s", time.perf_counter() - start)
-    save(model, tokenizer, out)
+        return batches(tokenizer, pool, seed)
 
-
-def main() -> None:
-    """Read the command line and pretrain."""
-    parser = argparse.ArgumentParser(description="Pretrain the built-in micro T5.")
-    parser.add_argument("--out", type=Path, default=MODEL_DIR, help="folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, text and order")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    pretrain(arguments.out, arguments.seed)
+    train(model, SCHEDULE, stream)
+    save(model, tokenizer, out, additional_special_tokens=SENTINELS)
 
 
 if __name__ == "__main__":
-    main()
+    run("Pretrain the built-in micro T5.", MODEL_DIRS["micro-t5"], pretrain)

@@ -25,15 +25,13 @@ from peftsearch.backbones.base import (
 )
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
-from peftsearch.micro import MODEL_DIR
+from peftsearch.micro import MODEL_DIRS
 from peftsearch.nearest import did_you_mean
-
-BUILT_IN = {"micro-t5": MODEL_DIR}
 
 
 def source_of(name: str) -> str:
     """Return what transformers should load for a model name: a folder or a Hub id."""
-    return str(BUILT_IN.get(name, name))
+    return str(MODEL_DIRS.get(name, name))
 
 
 def load_config(name: str) -> Any:
@@ -78,7 +76,7 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
     """Load weights and tokenizer, freeze the model, find its sites.
 
     Args:
-        name: ``micro-t5``, a folder, or a Hub id.
+        name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
         num_labels: Labels of the task; 1 for a regression. Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
     """

@@ -137,6 +137,7 @@ class RunConfig:
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         train_rows: Train on this many rows drawn at random, >= 1; absent: on all.
         test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
+        selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
         accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
         search: Training of the supernet.
         race: The short trainings that decide.
@@ -160,6 +161,7 @@ class RunConfig:
     device: str = "auto"
     train_rows: int | None = _range(None, 1)
     test_rows: int | None = _range(None, 1)
+    selection_share: float = _range(0.1, 0, 0.5, above=True)
     accumulation: int = _range(1, 1)
     search: SearchConfig = field(default_factory=SearchConfig)
     race: RaceConfig = field(default_factory=RaceConfig)

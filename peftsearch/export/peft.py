@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import freeze, head_prefixes, module_paths
-from peftsearch.backbones.loading import BUILT_IN
 from peftsearch.errors import MissingError
 from peftsearch.export.base import Bundle, Problem, logits_of
 from peftsearch.methods.lora import SCALE
+from peftsearch.micro import MODEL_DIRS
 from peftsearch.rundir import atomic_path
 
 EXPORTER = "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm"
@@ -102,8 +102,8 @@ def snippet(bundle: Bundle, folder: Path) -> list[str]:
         labels = f", num_labels={model.config.num_labels}"
     name = bundle.architecture.model
     base, extra = repr(name), []
-    if name in BUILT_IN:
-        base, extra = "MODEL_DIR", ["from peftsearch.micro import MODEL_DIR"]
+    if name in MODEL_DIRS:
+        base, extra = f"MODEL_DIRS[{name!r}]", ["from peftsearch.micro import MODEL_DIRS"]
     return [
         "from peft import PeftModel",
         f"from transformers import {auto}",

@@ -15,6 +15,7 @@ from peftsearch.errors import MissingError
 
 KNOWN_MODELS = (
     "micro-t5",
+    "micro-bert",
     "t5-small",
     "t5-base",
     "t5-large",

@@ -1,7 +1,7 @@
-"""Pretraining text for the built-in T5: what it knows before any fine-tuning.
+"""Pretraining text for the built-in models: what they know before any fine-tuning.
 
-Place in the flow: read by ``scripts/pretrain_micro_t5.py`` only. Reads and writes nothing, needs
-no torch, and is deterministic.
+Place in the flow: read by ``scripts/pretrain_micro_t5.py`` and ``scripts/pretrain_micro_bert.py``
+only. Reads and writes nothing, needs no torch, and is deterministic.
 
 Stage A teaches the language: span corruption, hypernyms, comparison of phrases, polarity of
 slots, order of numbers, weakening and strengthening of sentences. Stages B and C teach whether

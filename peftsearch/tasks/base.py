@@ -19,7 +19,7 @@ from peftsearch.tasks.splitting import divide, pick
 from peftsearch.tasks.tables import Tables
 
 KINDS = ("classification", "regression", "generation")
-SELECTION_FRACTION = 0.1
+SELECTION_SHARE = 0.1
 SELECTION_FLOOR = 200
 SEARCH_VALID_FRACTION = 0.3
 
@@ -199,11 +199,11 @@ def load(
     return TaskData(task, train, test, _fingerprint(train, test, more), raw.test_name, more)
 
 
-def split(data: TaskData, seed: int = 0) -> Splits:
+def split(data: TaskData, seed: int = 0, selection_share: float = SELECTION_SHARE) -> Splits:
     """Divide the training rows into search-train, search-valid and selection.
 
-    Selection gets a tenth of the rows, but at least 200 or a quarter of them, whichever is
-    less. The rest is divided 70 : 30. Every part has the same mixture of labels, rows with the
+    Selection gets ``selection_share`` of the rows (a tenth by default), but at least 200 or a
+    quarter of them, whichever is less. The rest is divided 70 : 30. Every part has the same mixture of labels, rows with the
     same text stay together, and each part comes in a seeded random order, so that any first
     rows of it are a random sample.
 
@@ -211,7 +211,7 @@ def split(data: TaskData, seed: int = 0) -> Splits:
         ConfigError: There are too few different rows to fill every part.
     """
     rows = data.train
-    selection = max(round(SELECTION_FRACTION * len(rows)), min(SELECTION_FLOOR, len(rows) // 4))
+    selection = max(round(selection_share * len(rows)), min(SELECTION_FLOOR, len(rows) // 4))
     valid = round(SEARCH_VALID_FRACTION * (len(rows) - selection))
     parts = divide(rows, data.task.shape, (selection, valid), seed)
     if not all(parts):

@@ -10,6 +10,7 @@ import pytest
 from peftsearch import environment
 from peftsearch.catalogue import method_facts, spaces
 from peftsearch.cli.checking import kind_of
+from peftsearch.micro import MODEL_DIRS
 
 SPACE = """
 name: mine
@@ -48,7 +49,8 @@ def test_lists_name_what_is_registered(invoke):
     assert out.splitlines()[0].startswith("name")
     for name in method_facts():
         assert f"\n{name}" in out
-    assert "micro-t5" in invoke("list", "models").out
+    models = invoke("list", "models").out
+    assert all(f"\n{name} " in models for name in MODEL_DIRS)
     assert "micro-nli" in invoke("list", "tasks").out
     assert "peft" in invoke("list", "exporters").out
     listed = json.loads(invoke("list", "spaces", "--json").out)["spaces"]

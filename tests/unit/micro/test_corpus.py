@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from peftsearch.micro import MODEL_DIR, corpus, lexicon, nli
+from peftsearch.micro import MODEL_DIRS, corpus, lexicon, nli
 from tests.unit.micro.model_checker import has_counterexample, parse
 
 NUM_EXAMPLES = 8_000
@@ -98,7 +98,7 @@ def test_rewrites_are_true() -> None:
 
 
 def test_the_tokenizer_knows_every_word() -> None:
-    known = json.loads((MODEL_DIR / "tokenizer.json").read_text())["model"]["vocab"]
+    known = json.loads((MODEL_DIRS["micro-t5"] / "tokenizer.json").read_text())["model"]["vocab"]
     sentinels = {corpus.sentinel(index) for index in range(corpus.NUM_SENTINELS)}
     assert set(known) == {"<pad>", "</s>", "<unk>", *sentinels, *corpus.vocabulary()}
     assert (known["<pad>"], known["</s>"]) == (0, 1)

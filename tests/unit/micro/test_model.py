@@ -6,12 +6,13 @@ import warnings
 
 import pytest
 
-from peftsearch.micro import MODEL_DIR
+from peftsearch.micro import MODEL_DIRS
 from peftsearch.micro.nli import LABEL_WORDS, PROMPT, nli_rows
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+MODEL_DIR = MODEL_DIRS["micro-t5"]
 NUM_ROWS = 500
 
 
