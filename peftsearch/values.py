@@ -1,13 +1,14 @@
 """What each candidate of each gate is worth, from scores of whole architectures. Torch-free.
 
-An additive model: the score of an architecture is the sum of the values of its candidates. Three
-sources explain it, each with a Gaussian prior, so that few observations go a long way:
+An additive model: the score of an architecture is the sum of the values of its candidates, and a
+value is what one candidate is worth at one site, plus what its method is worth anywhere, plus a
+share of an earlier opinion:
 
-    score(z)  =  b  +  k * sum_g prior_{g,z_g}  +  sum_g u_{method(z_g)}  +  sum_g v_{g,z_g}
+    score(z)  =  b + sum_g ( v_{g,z_g} + u_{method(z_g)} + k * opinion_{g,z_g} ) + noise
 
-how much an earlier opinion counts (k), what a method is worth wherever it stands (u), and what
-one candidate is worth at one site (v). Source: ours; Bayesian ridge regression (MacKay 1992,
-Neural Computation 4, 415) on the features of a multiple-choice knapsack.
+All weights have Gaussian priors, so few observations go a long way, and the posterior has a
+closed form. Source: Bayesian linear regression (e.g. Bishop 2006, section 3.3), on the features
+of a multiple-choice knapsack; the choice of features is ours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from peftsearch.space import SearchSpace
 Numbers = npt.NDArray[np.float64]
 Values = list[list[float]]
 
+#: Prior deviation of each kind of weight, in deviations of the observed scores.
+_OWN, _METHOD, _OPINION, _LEVEL = 1.0, 0.25, 1.0, 2.0
+#: Deviation of the noise in the same unit.
+_NOISE = 0.7
+
 
 @dataclass(frozen=True)
 class ValueModel:
@@ -31,8 +37,7 @@ class ValueModel:
 
     Attributes:
         space: Gates and candidates.
-        basis: (number of candidates over all gates, features): what a candidate adds to each
-            feature.
+        basis: (candidates over all gates, features): what a candidate adds to each feature.
         mean: Posterior mean of the weight of each feature.
         covariance: Posterior covariance of the weights.
     """
@@ -59,34 +64,47 @@ def fit(
     space: SearchSpace,
     architectures: Sequence[Sequence[int]],
     scores: Sequence[float],
-    prior: Sequence[Sequence[float]] | None = None,
+    opinion: Sequence[Sequence[float]] | None = None,
 ) -> ValueModel:
     """Fit the additive model.
 
     Args:
         space: Gates and candidates.
-        architectures: Candidate index of each gate, for each observation.
+        architectures: Candidate index of each gate, for each observation; may be none.
         scores: Score of each, higher is better, all measured alike.
-        prior: An earlier opinion of the value of each candidate, by gate.
+        opinion: An earlier opinion of the value of each candidate, by gate, in any unit.
+
+    Returns:
+        Values in deviations of the scores; ``none`` is worth 0 but for the opinion.
     """
-    from sklearn.linear_model import BayesianRidge
-
-    basis = _basis(space, prior)
+    basis = _basis(space, opinion)
     starts = np.cumsum([0, *[len(gate.candidates) for gate in space.gates]])[:-1]
-    features = np.array([basis[starts + np.array(a)].sum(axis=0) for a in architectures])
-    found = BayesianRidge().fit(features, np.array(scores))
-    return ValueModel(space, basis, found.coef_, found.sigma_)
+    rows = [basis[starts + np.array(a)].sum(axis=0) for a in architectures]
+    features = np.array(rows).reshape(len(rows), basis.shape[1])
+    level = np.full((len(rows), 1), _LEVEL)
+    design = np.hstack([features, level])
+    targets = np.array(scores, dtype=float)
+    if len(targets):
+        targets = (targets - targets.mean()) / max(float(targets.std()), 1e-12)
+    covariance = np.linalg.inv(np.eye(design.shape[1]) + design.T @ design / _NOISE**2)
+    mean = covariance @ design.T @ targets / _NOISE**2
+    return ValueModel(space, basis, mean[:-1], covariance[:-1, :-1])
 
 
-def _basis(space: SearchSpace, prior: Sequence[Sequence[float]] | None) -> Numbers:
-    """Return what each candidate adds to the features; columns that are nowhere used are none."""
-    flat = [(g, c) for g, gate in enumerate(space.gates) for c in gate.candidates]
-    methods = sorted({c.method for _, c in flat} - {NONE})
-    own = np.eye(len(flat))[:, [i for i, (_, c) in enumerate(flat) if c.method != NONE]]
-    shared = np.array([[float(c.method == m) for m in methods] for _, c in flat])
-    parts = [own, shared / np.sqrt(len(space.gates))]
-    if prior is not None:
-        opinion = np.array([v for row in prior for v in row])[:, None]
-        spread = float(opinion.std())
-        parts.append((opinion - opinion.min()) / spread if spread > 0 else 0 * opinion)
-    return np.concatenate(parts, axis=1)
+def _basis(space: SearchSpace, opinion: Sequence[Sequence[float]] | None) -> Numbers:
+    """Return what each candidate adds to each feature, scaled by the feature's prior deviation."""
+    flat = [c for gate in space.gates for c in gate.candidates]
+    methods = sorted({c.method for c in flat} - {NONE})
+    own = np.eye(len(flat))[:, [i for i, c in enumerate(flat) if c.method != NONE]]
+    shared = np.array([[float(c.method == m) for m in methods] for c in flat])
+    parts = [_OWN * own, _METHOD * shared]
+    if opinion is not None:
+        parts.append(_OPINION * _scaled(opinion)[:, None])
+    return np.hstack(parts)
+
+
+def _scaled(opinion: Sequence[Sequence[float]]) -> Numbers:
+    """Return the opinion, flat, so that architectures drawn at random have deviation 1."""
+    spread = np.sqrt(sum(float(np.var(row)) for row in opinion))
+    flat = np.array([v for row in opinion for v in row], dtype=float)
+    return np.asarray(flat / spread if spread > 0 else 0 * flat)

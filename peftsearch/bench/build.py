@@ -120,8 +120,11 @@ def _begin(config: RunConfig) -> None:
     """Prepare a worker process: one thread, one workspace for all of its trainings."""
     torch.set_num_threads(1)
     stack = contextlib.ExitStack()
+    work = stack.enter_context(workspace(config))
+    work.features.tokenise()
+    # Everything that stays is loaded: collections need not look at it again.
     stack.enter_context(frozen_heap())
-    _WORK.append(stack.enter_context(workspace(config)))
+    _WORK.append(work)
 
 
 def _train(job: tuple[Candidates, int]) -> dict[str, Any]:

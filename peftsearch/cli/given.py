@@ -22,6 +22,7 @@ _KEYS: dict[str, Any] = {
     "space": o.Space,
     "budget": o.Budget,
     "preset": o.Preset,
+    "strategy": o.Strategy,
     "seed": o.Seed,
     "seeds": o.Seeds,
     "train_rows": o.TrainRows,

@@ -31,6 +31,12 @@ def _spaces() -> list[str]:
     return list(spaces())
 
 
+def _strategies() -> list[str]:
+    from peftsearch.catalogue import strategies
+
+    return list(strategies())
+
+
 def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, help=text, show_default=False, **more)
 
@@ -89,6 +95,15 @@ Preset = Annotated[
         "--preset",
         panel=TRAINING,
         text="quick, standard or thorough: steps, seeds and contestants. Default quick.",
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    _option(
+        "--strategy",
+        panel=TRAINING,
+        autocompletion=_completer(_strategies),
+        text="How to search (see: list strategies). Default priced.",
     ),
 ]
 Seed = Annotated[

@@ -14,12 +14,14 @@ class Names:
         methods: Names of methods.
         spaces: Names of search spaces.
         exporters: Names of exporters.
+        strategies: Names of search strategies.
     """
 
     tasks: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
     spaces: tuple[str, ...] | None = None
     exporters: tuple[str, ...] | None = None
+    strategies: tuple[str, ...] | None = None
 
 
 #: For a configuration that was checked when it was written: a run can be looked at, and its
@@ -40,4 +42,5 @@ def known_names() -> Names:
         methods=tuple(catalogue.method_facts()),
         spaces=tuple(catalogue.spaces()),
         exporters=tuple(catalogue.exporters()),
+        strategies=tuple(catalogue.strategies()),
     )

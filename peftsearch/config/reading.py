@@ -143,6 +143,10 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     if end > start:
         message = f"search.temperature_end ({end}) is above temperature_start ({start})."
         problems.append(ConfigError(message))
+    first, last = value("race.first_rung"), value("race.last_rung")
+    if first > last:
+        message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."
+        problems.append(ConfigError(message))
     for path in ("search.batch_size", "retrain.batch_size"):
         if parts > value(path):
             message = f"accumulation ({parts}) is above {path} ({value(path)}): a part has no row."

@@ -130,6 +130,8 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
         require_known(value, names.tasks, f"{where}task", "tasks")
     if leaf.path == "space" and not is_file_name(value):
         require_known(value, names.spaces, f"{where}space", "spaces")
+    if leaf.path == "strategy":
+        require_known(value, names.strategies, f"{where}strategy", "strategies")
     if leaf.path == "export.targets":
         for target in value:
             require_known(target, names.exporters, f"{where}{leaf.path}", "exporters")

@@ -26,7 +26,7 @@ from peftsearch.search.measure import draw
 from peftsearch.seeds import derive
 from peftsearch.strategies import base
 from peftsearch.supernet.gates import PricedGates
-from peftsearch.values import Values, fit
+from peftsearch.values import ValueModel, Values, fit
 from peftsearch.workspace import Workspace
 
 STRATEGY = {
@@ -52,13 +52,13 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     opinion = supernet_values(work)
     shares = base.shares(work)
     count = effort.affordable(base.allowance(work, spent(work)), shares)
-    others = [*base.random_contestants(work, _RANDOM), *base.uniform_contestants(work, trials)]
-    others = base.different(others[: count // 2])
+    uniform = base.uniform_contestants(work, trials)
+    others = base.different([*base.random_contestants(work, _RANDOM), *uniform])
     race = _Race(work, trials, shares[0], opinion)
-    race.enter(others)
+    race.enter(others[: count // 2])
     for left in range(_ROUNDS, 0, -1):
-        race.propose((count - len(race.contestants)) // left)
-    return base.Verdict(halving(trials, race.contestants, shares), race.model())
+        race.propose((count - len(race.contestants)) // left, drawn=left < _ROUNDS)
+    return base.Verdict(halving(trials, race.contestants, shares), race.model().values())
 
 
 def spent(work: Workspace) -> float:
@@ -96,8 +96,10 @@ class _Race:
     def __init__(self, work: Workspace, trials: Trials, share: float, opinion: Values) -> None:
         self.work, self.trials, self.share, self.opinion = work, trials, share, opinion
         self.contestants: list[Contestant] = []
-        self.seen: list[tuple[int, ...]] = []
-        self.scores: list[float] = []
+        self.proposed = 0
+        #: Candidate indices of the contestants that lie in the space, and their scores.
+        self.inside: list[tuple[int, ...]] = []
+        self.scores: list[float | None] = []
         self.rng = np.random.default_rng(derive(work.config.seed, "proposals"))
 
     def enter(self, contestants: Sequence[Contestant]) -> None:
@@ -106,30 +108,35 @@ class _Race:
             score = self.trials.score(each, self.share)
             self.contestants.append(each)
             candidates = base.candidates_of(self.work.space, each.architecture)
-            if candidates is not None and score is not None:
-                self.seen.append(candidates)
+            if candidates is not None:
+                self.inside.append(candidates)
                 self.scores.append(score)
 
-    def propose(self, count: int) -> None:
-        """Let the model propose so many architectures that are not there yet."""
+    def propose(self, count: int, *, drawn: bool) -> None:
+        """Let the model propose so many architectures that are not there yet.
+
+        Args:
+            count: How many.
+            drawn: Whether each is the best under values drawn from the posterior; else the
+                first ones under the expected values.
+        """
         space, limit = self.work.space, self.work.budget.limit
         apart = max(1, round(_DIVERSITY * len(space.gates)))
-        fitted = fit(space, self.seen, self.scores, self.opinion) if len(self.seen) > 2 else None
-        new: list[Contestant] = []
-        taken = [list(candidates) for candidates in self.seen]
+        model = self.model()
+        found: list[list[int]] = []
         for _ in range(count):
-            values = fitted.draw(self.rng) if fitted else self.opinion
+            values = model.draw(self.rng) if drawn else model.values()
+            known = [*map(list, self.inside), *found]
             try:
-                found = solve(space, values, limit, taken, apart)
+                found.append(solve(space, values, limit, known, apart, least_cost=1))
             except BudgetError:
                 break  # so small a space has no more architectures that differ
-            taken.append(found)
-            name = f"gates-{len(self.contestants) + len(new) + 1}"
-            new.append(base.contestant(self.work, name, found))
-        self.enter(new)
+        names = (f"gates-{i}" for i in range(self.proposed + 1, self.proposed + len(found) + 1))
+        self.proposed += len(found)
+        self.enter([base.contestant(self.work, n, f) for n, f in zip(names, found, strict=True)])
 
-    def model(self) -> Values:
-        """Return the values after everything seen so far."""
-        if len(self.seen) <= 2:
-            return self.opinion
-        return fit(self.work.space, self.seen, self.scores, self.opinion).values()
+    def model(self) -> ValueModel:
+        """Return the model after everything seen so far."""
+        pairs = zip(self.inside, self.scores, strict=True)
+        seen = [(candidates, score) for candidates, score in pairs if score is not None]
+        return fit(self.work.space, [c for c, _ in seen], [s for _, s in seen], self.opinion)

@@ -203,9 +203,9 @@ def split(data: TaskData, seed: int = 0, selection_share: float = SELECTION_SHAR
     """Divide the training rows into search-train, search-valid and selection.
 
     Selection gets ``selection_share`` of the rows (a tenth by default), but at least 200 or a
-    quarter of them, whichever is less. The rest is divided 70 : 30. Every part has the same mixture of labels, rows with the
-    same text stay together, and each part comes in a seeded random order, so that any first
-    rows of it are a random sample.
+    quarter of them, whichever is less. The rest is divided 70 : 30. Every part has the same
+    mixture of labels, rows with the same text stay together, and each part comes in a seeded
+    random order, so that any first rows of it are a random sample.
 
     Raises:
         ConfigError: There are too few different rows to fill every part.
