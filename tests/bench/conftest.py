@@ -1,0 +1,13 @@
+"""The tiny table, built once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.material import Tiny, make
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The built table; to be read only."""
+    return make(tmp_path_factory.mktemp("bench"))
