@@ -17,7 +17,8 @@ from peftsearch.report.palette import INK
 #: Okabe-Ito without yellow, black and a grey; the shape says the same once more.
 _HUES = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#5C5C5C", "#000000")
 _SHAPES = "Dos^vP*Xp<>h"
-_PANEL = 2.5
+#: Width and height of a panel, and width of an entry of the legend, in inches.
+_PANEL, _ENTRY = 2.5, 1.8
 
 
 def looks(strategies: list[str]) -> dict[str, tuple[str, str]]:
@@ -38,9 +39,10 @@ def draw(result: dict[str, Any]) -> Figure:
     tables = result["tables"]
     budgets = list(dict.fromkeys(name for table in tables.values() for name in table["budgets"]))
     named = looks(list(dict.fromkeys(cell["strategy"] for cell in result["summary"])))
-    columns = 4 if len(budgets) > 1 else 2
-    legend = 0.25 * -(-(len(named) + 1) // columns)
-    figure = blank(max(4.6, _PANEL * len(budgets)), _PANEL * len(tables) + legend + 0.3)
+    width = max(3.6, _PANEL * len(budgets))
+    columns = int(width / _ENTRY)
+    legend = 0.22 * -(-(len(named) + 1) // columns)
+    figure = blank(width, _PANEL * len(tables) + legend + 0.3)
     panels = figure.subplots(len(tables), len(budgets), squeeze=False)
     for row, (name, table) in zip(panels, tables.items(), strict=True):
         for axes, budget in zip(row, budgets, strict=True):
@@ -70,8 +72,10 @@ def _panel(
     axes.grid(visible=True)
     axes.margins(0.1)
     axes.autoscale_view()
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    # From 0, and a little below for the markers; a panel of zeros gets a scale all the same.
+    right, top = max(axes.get_xlim()[1], 0.5), max(axes.get_ylim()[1], 0.5)
+    axes.set_xlim(-0.04 * right, right)
+    axes.set_ylim(-0.06 * top, top)
 
 
 def _arms(spread: dict[str, float]) -> list[list[float]]:

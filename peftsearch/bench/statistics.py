@@ -75,8 +75,9 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> Comparison:
 def signed_rank(differences: Sequence[float]) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test.
 
-    Equal pairs are left out, as Wilcoxon did; with one left, or none, p is 1. Few differences, or many
-    without ties, are tested exactly, the rest by the normal approximation corrected for ties.
+    Equal pairs are left out, as Wilcoxon did; with one left, or none, p is 1. Few differences,
+    or many without ties, are tested exactly, the rest by the normal approximation corrected for
+    ties.
 
     Source: Wilcoxon 1945, Biometrics Bulletin 1, 80; as in :func:`scipy.stats.wilcoxon`.
     """

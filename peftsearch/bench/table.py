@@ -163,8 +163,10 @@ def agreement(predicted: Numbers, scores: Numbers, among: Mask) -> float:
     """Return Kendall's tau-b between predicted and true scores; 0 where one is constant."""
     from scipy.stats import kendalltau
 
-    tau = float(kendalltau(predicted[among], scores[among]).statistic)
-    return 0.0 if np.isnan(tau) else tau
+    ours, theirs = predicted[among], scores[among]
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return 0.0
+    return float(kendalltau(ours, theirs).statistic)
 
 
 def additive(table: Table, values: Sequence[Sequence[float]]) -> Numbers:

@@ -76,13 +76,13 @@ def _against(found: Mapping[str, Any]) -> str:
     )
 
 
-def built_lines(facts: Mapping[str, Any], folder: Path, name: str) -> list[str]:
+def built_lines(facts: Mapping[str, Any], folder: Path, words: Sequence[object]) -> list[str]:
     """Return what a build has come to.
 
     Args:
         facts: Of :func:`peftsearch.bench.listing.facts`, with ``rows`` and ``ceilings``.
         folder: Where the table lies.
-        name: What ``--table`` takes.
+        words: What names the table, and the options it needs, in the next command.
     """
     total = facts["architectures"] * facts["seeds"]
     lines = [
@@ -95,8 +95,8 @@ def built_lines(facts: Mapping[str, Any], folder: Path, name: str) -> list[str]:
             f"  {budget}, {facts['budgets'][budget]:,} parameters: noise ceiling: percentile "
             f"{best['percentile']:.1f}, regret {best['regret']:.2f} points, tau {best['tau']:.2f}"
         )
-    command = ("build", name) if facts["rows"] < total else ("--table", name)
-    return [*lines, "Next: " + paste("peftsearch", "bench", *command)]
+    next_step = "build" if facts["rows"] < total else "--table"
+    return [*lines, "Next: " + paste("peftsearch", "bench", next_step, *words)]
 
 
 def differences(found: Sequence[Any]) -> str:

@@ -257,8 +257,9 @@ def build(
             tell = _steps(progress, "build")
             build_table(writable(spec), config, jobs=jobs, most=most, progress=tell)
         found = _built(spec)
-        name = table if out is None else str(out)
-        lines = built_lines(found, spec.folder, name)
+        words = [out or table, *(["--model", model] if model else [])]
+        words += ["--data", data] if data else []
+        lines = built_lines(found, spec.folder, words)
         current.console.result(lines, brief=str(spec.folder), data=found)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.material import Tiny, make
+from tests.cli.conftest import invoke
+
+__all__ = ["invoke"]
 
 
 @pytest.fixture(scope="session")
