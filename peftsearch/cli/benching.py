@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from peftsearch.bench.conditions import Conditions
 from peftsearch.bench.listing import facts
 from peftsearch.bench.placing import copied, writable
 from peftsearch.bench.spec import BUDGETS, TableSpec, read_spec, tables
@@ -112,11 +113,10 @@ def bench(
             require_known(name, BUDGETS, "--budget")
         at = [name for name in BUDGETS if not budget or name in budget]
         require_known(preset, PRESETS, "--preset")
-        from peftsearch.bench import campaign
-        from peftsearch.bench.conditions import Conditions
-
+        specs = _specs(current, table, model, data)
         conditions = Conditions(preset, tuple(override or ()), model, data)
-        specs = _specs(current, table, conditions.model, conditions.data)
+        from peftsearch.bench import campaign
+
         wanted = campaign.matches(specs, who, at, seeds, conditions)
         folder = _folder(out)
         current.again = _again(folder)

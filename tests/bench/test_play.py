@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from peftsearch import effort
 from peftsearch.bench.conditions import Conditions
 from peftsearch.bench.play import Play, play, single_seconds
 from peftsearch.bench.table import Table, percentile, regret
-from peftsearch.catalogue import strategies
+from peftsearch.catalogue import StrategyCard, strategies
 from peftsearch.errors import ConfigError
 from tests.bench.material import Tiny
 
@@ -60,6 +62,19 @@ def test_shared_weights_are_charged(tiny: Tiny) -> None:
     most = effort.measure_trainings(config, config.search.measured, rows)
     assert steps < few <= steps + most
     assert played(tiny, "uniform").searched == played(tiny, "random").searched == 0
+
+
+def test_the_strategy_of_contributing_plays(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "STRATEGY =" in b]
+    (tmp_path / "blind_strategy.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    card = StrategyCard("blind", "", "", "blind_strategy")
+    monkeypatch.setattr("peftsearch.strategies.base.strategies", lambda: {"blind": card})
+    found = played(tiny, "blind")
+    assert (found.trainings, found.searched, found.violation) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("fact", "value"), [("data", "x"), ("backbone_parameters", 1)])
