@@ -31,8 +31,10 @@ def in_parallel(function: Callable[[Any], Any], jobs: Sequence[Any], workers: in
     """
     with Interrupt() as interrupt:
         results = _here(function, jobs) if workers == 1 else _there(function, jobs, workers)
-        for done, result in enumerate(results, start=1):
+        done = 0
+        for result in results:
             if not isinstance(result, _Stopped):
+                done += 1
                 yield result
             number = interrupt.signal_number or getattr(result, "signal_number", None)
             if number is not None:
