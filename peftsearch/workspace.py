@@ -97,11 +97,13 @@ class Workspace:
 
     Attributes:
         session: Configuration, directory, device.
-        split_seed: Root of the division of the rows; by default the seed of the run.
+        split_seed: Root of the choice and division of the rows; by default the seed of the run.
+        charged: What has been spent on shared weights so far, in single trainings.
     """
 
     session: Session
     split_seed: int | None = None
+    charged: float = 0.0
 
     @property
     def config(self) -> RunConfig:
@@ -118,13 +120,16 @@ class Workspace:
         """Its rows."""
         c = self.config
         folder = None if c.data is None else Path(c.data)
-        return tasks.load(self.task, folder, c.train_rows, c.test_rows, c.seed)
+        return tasks.load(self.task, folder, c.train_rows, c.test_rows, self._row_seed)
 
     @cached_property
     def splits(self) -> Splits:
         """The four splits."""
-        seed = self.config.seed if self.split_seed is None else self.split_seed
-        return tasks.split(self.data, seed, self.config.selection_share)
+        return tasks.split(self.data, self._row_seed, self.config.selection_share)
+
+    @property
+    def _row_seed(self) -> int:
+        return self.config.seed if self.split_seed is None else self.split_seed
 
     @cached_property
     def backbone(self) -> Backbone:

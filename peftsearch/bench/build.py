@@ -15,20 +15,21 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from peftsearch import baselines
-from peftsearch.bench.spec import RUNGS, TableSpec
-from peftsearch.bench.table import FACTS, SCORES, at, label
+from peftsearch.bench.spec import FACTS, RUNGS, SCORES, TableSpec
+from peftsearch.bench.table import at, label
+from peftsearch.bench.workers import in_parallel
 from peftsearch.config import RunConfig
 from peftsearch.discretise import cost_of
 from peftsearch.environment import versions
-from peftsearch.errors import DivergedError
+from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.evaluate import score
 from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
@@ -65,14 +66,24 @@ class Silent(Events):
 
 
 @contextlib.contextmanager
-def workspace(config: RunConfig) -> Iterator[Workspace]:
-    """Yield a workspace in a temporary directory, without an event log."""
+def workspace(config: RunConfig, *, stoppable: bool = True) -> Iterator[Workspace]:
+    """Yield a workspace in a temporary directory, without an event log.
+
+    Args:
+        config: The configuration.
+        stoppable: Whether a signal stops its loops; else it is left to whoever has asked.
+
+    Raises:
+        StoppedError: A signal arrived.
+    """
+    interrupt = Interrupt()
     with (
         tempfile.TemporaryDirectory() as folder,
         RunDir.create(config, Path(folder) / "run") as run,
-        Interrupt() as interrupt,
+        interrupt if stoppable else contextlib.nullcontext(),
     ):
         yield Workspace(Session(config, run, Silent(), interrupt))
+        interrupt.check("the end")  # a signal that no loop has met must not be lost
 
 
 def every_architecture(space: SearchSpace) -> list[Candidates]:
@@ -113,22 +124,43 @@ def _scored(work: Workspace, job: Job, row: dict[str, Any]) -> float:
         return round(found[metric], 6)
 
 
-_WORK: list[Workspace] = []
+@dataclass(frozen=True)
+class Training:
+    """One row that is wanted.
+
+    Attributes:
+        config: Configuration of the table.
+        candidates: The architecture.
+        seed: Its seed.
+    """
+
+    config: RunConfig
+    candidates: Candidates
+    seed: int
 
 
-def _begin(config: RunConfig) -> None:
-    """Prepare a worker process: one thread, one workspace for all of its trainings."""
-    torch.set_num_threads(1)
-    stack = contextlib.ExitStack()
-    work = stack.enter_context(workspace(config))
-    work.features.tokenise()
-    # Everything that stays is loaded: collections need not look at it again.
-    stack.enter_context(frozen_heap())
-    _WORK.append(work)
+_KEPT: dict[str, Any] = {}
 
 
-def _train(job: tuple[Candidates, int]) -> dict[str, Any]:
-    return train_row(_WORK[0], *job)
+def train_one(job: Training) -> dict[str, Any]:
+    """Train a row in the workspace that this process keeps for all rows of a table."""
+    if _KEPT.get("config") != job.config:
+        forget()
+        stack = contextlib.ExitStack()
+        work = stack.enter_context(workspace(job.config, stoppable=False))
+        work.features.tokenise()
+        # Everything that stays is loaded: collections need not look at it again.
+        stack.enter_context(frozen_heap())
+        _KEPT.update(config=job.config, work=work, stack=stack)
+        Finalize(None, forget, exitpriority=1)  # atexit is not for worker processes
+    return train_row(_KEPT["work"], job.candidates, job.seed)
+
+
+def forget() -> None:
+    """Close the workspace that this process keeps, if there is one."""
+    if _KEPT:
+        _KEPT["stack"].close()
+        _KEPT.clear()
 
 
 def build(
@@ -153,20 +185,28 @@ def build(
 
     Returns:
         The path of ``scores.csv``.
+
+    Raises:
+        ConfigError: The folder holds another table.
+        StoppedError: The user asked to stop; whole rows are kept.
     """
     with workspace(config) as work:
         space = work.full_space
-        _write_facts(spec, work)
+        agree(spec, work)
     path = spec.folder / SCORES
+    _cut_torn_line(path)
     done = {(row["architecture"], int(row["seed"])) for row in read_rows(path)}
     everything = every_architecture(space)
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0)).tolist()
-    wanted = [(everything[i], seed) for seed in range(spec.seeds) for i in order]
-    missing = [job for job in wanted if (label(job[0]), job[1]) not in done][:most]
-    with ProcessPoolExecutor(jobs, initializer=_begin, initargs=(config,)) as pool:
-        for count, row in enumerate(pool.map(_train, missing), start=1):
+    wanted = [Training(config, everything[i], seed) for seed in range(spec.seeds) for i in order]
+    missing = [job for job in wanted if (label(job.candidates), job.seed) not in done][:most]
+    progress(len(done), len(wanted))
+    try:
+        for count, row in enumerate(in_parallel(train_one, missing, jobs), start=1):
             _append(path, row)
             progress(len(done) + count, len(wanted))
+    finally:
+        forget()
     return path
 
 
@@ -187,8 +227,21 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def _write_facts(spec: TableSpec, work: Workspace) -> None:
-    """Write what a look-up needs without the model, or refuse if it does not agree."""
+def _cut_torn_line(path: Path) -> None:
+    """Drop half a row that a killed process left at the end."""
+    content = path.read_bytes() if path.is_file() else b""
+    if not content.endswith(b"\n") and content:
+        os.truncate(path, content.rfind(b"\n") + 1)
+    if path.is_file() and not path.stat().st_size:
+        path.unlink()
+
+
+def agree(spec: TableSpec, work: Workspace) -> None:
+    """Write what a look-up needs without the model, or refuse if it does not agree.
+
+    Raises:
+        ConfigError: The folder holds a table of another space, recipe, model or data.
+    """
     path = spec.folder / FACTS
     facts = {
         "format": 1,
@@ -199,9 +252,13 @@ def _write_facts(spec: TableSpec, work: Workspace) -> None:
         "data": work.data.fingerprint,
         "space": work.full_space.to_json(),
     }
-    if path.is_file():
-        known = read_json(path)
-        if {key: known[key] for key in facts} != facts:
-            raise ValueError(f"{path} belongs to another table: remove it to build anew")
+    if not path.is_file():
+        write_json(path, facts | {"versions": versions()})
         return
-    write_json(path, facts | {"versions": versions()})
+    known = read_json(path)
+    wrong = [key for key in facts if known.get(key) != facts[key]]
+    if wrong:
+        raise ConfigError(
+            f"{path} belongs to another table: {', '.join(wrong)} differ.",
+            "Give the model and the data it was made with, or build elsewhere with --out DIR.",
+        )

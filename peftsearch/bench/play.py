@@ -9,11 +9,14 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from peftsearch.baselines import to_choices
 from peftsearch.bench.build import workspace
 from peftsearch.bench.lookup import TableTrials
 from peftsearch.bench.table import Table, additive, agreement, percentile, regret
 from peftsearch.config import RunConfig
+from peftsearch.errors import ConfigError
 from peftsearch.strategies.base import strategy
+from peftsearch.training import Job, train
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
 
@@ -29,7 +32,8 @@ class Play:
         regret: Points to the best architecture within the budget.
         tau: Kendall's tau-b between the strategy's values and the truth; ``None``: no values.
         trainings: Real trainings, in single trainings.
-        seconds: Processor time of everything else: supernet, measuring, deciding.
+        searched: What was charged for shared weights, in single trainings.
+        seconds: Processor time of everything but the trainings: supernet, measuring, deciding.
         violation: Parameters over the budget.
     """
 
@@ -39,6 +43,7 @@ class Play:
     regret: float
     tau: float | None
     trainings: float
+    searched: float
     seconds: float
     violation: int
 
@@ -54,15 +59,21 @@ def play(table: Table, config: RunConfig, seed: int) -> Play:
         table: The table.
         config: Its configuration with a budget, a strategy and the seed of the search.
         seed: The table's seed whose selection scores the strategy sees; truth is all the others.
+
+    Raises:
+        ConfigError: Model or data are not those of the table, or nothing is left for a race.
+        StoppedError: The user asked to stop.
     """
-    began = time.process_time()
     module = strategy(config.strategy)
     with workspace(config) as work:
         work.split_seed = 0  # the rows that the table was built with
+        _prepare(work, table)
         trials = TableTrials(table, seed)
+        began = time.process_time()
         module.search(work)
         verdict = module.choose(work, trials)
-        limit = work.budget.limit
+        seconds = time.process_time() - began
+        limit, searched = work.budget.limit, work.charged
         values = _spread(work, table, verdict.values)
     place = trials.place(verdict.winner)
     among, truth = table.fits(limit), table.truth(seed)
@@ -73,9 +84,45 @@ def play(table: Table, config: RunConfig, seed: int) -> Play:
         regret=regret(place, truth, among),
         tau=None if values is None else agreement(additive(table, values), truth, among),
         trainings=trials.spent,
-        seconds=time.process_time() - began,
+        searched=searched,
+        seconds=seconds,
         violation=max(0, int(table.num_params[place]) - limit),
     )
+
+
+def _prepare(work: Workspace, table: Table) -> None:
+    """Load model and rows before the clock starts, and see that they are those of the table."""
+    seen = {
+        "backbone_parameters": work.backbone.num_parameters,
+        "data": work.data.fingerprint,
+        "space": work.full_space.to_json(),
+    }
+    wrong = [name for name, value in seen.items() if table.facts[name] != value]
+    if wrong:
+        raise ConfigError(
+            f"The table {table.facts['name']} was built with another {', '.join(wrong)}.",
+            "Give the model and the data it was built with: --model DIR --data DIR",
+        )
+    work.features.tokenise()
+
+
+def single_seconds(table: Table, config: RunConfig) -> float:
+    """Return the processor time of one real training of the table's middle architecture.
+
+    Args:
+        table: The table; its middle one is the one with the median number of parameters.
+        config: Its configuration, without a limit.
+    """
+    order = sorted(range(len(table.labels)), key=lambda i: (table.num_params[i], table.labels[i]))
+    middle = table.architectures[order[len(order) // 2]]
+    with workspace(config) as work:
+        _prepare(work, table)
+        file = work.session.run.file("bench", "checkpoint.safetensors")
+        architecture = work.architecture(to_choices(work.full_space, middle))
+        job = Job("bench", "bench", architecture, config.retrain.steps, 0, file)
+        began = time.process_time()
+        with train(work.session, work.backbone, work.format, work.features.race_train, job):
+            return time.process_time() - began
 
 
 def _spread(work: Workspace, table: Table, values: Values | None) -> Values | None:

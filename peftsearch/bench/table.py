@@ -6,6 +6,7 @@ by: truth is the mean test score over the other seeds.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from peftsearch.bench.spec import RUNGS
+from peftsearch.bench.spec import FACTS, RUNGS, SCORES
 from peftsearch.errors import MissingError
 from peftsearch.space import SearchSpace
 
-SCORES, FACTS = "scores.csv", "table.json"
 Numbers = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -66,6 +66,13 @@ class Table:
                 f"The table {folder.name} is not built.", f"peftsearch bench build {folder.name}"
             )
         return cls(facts, rows[rows["seed"].isin(complete)])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What all scores hang on, in hexadecimal, whatever the order of the rows."""
+        rows = self.rows.sort_values(["seed", "architecture"]).drop(columns="seconds")
+        content = json.dumps(self.facts, sort_keys=True) + rows.to_csv(index=False)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -156,8 +163,10 @@ def agreement(predicted: Numbers, scores: Numbers, among: Mask) -> float:
     """Return Kendall's tau-b between predicted and true scores; 0 where one is constant."""
     from scipy.stats import kendalltau
 
-    tau = float(kendalltau(predicted[among], scores[among]).statistic)
-    return 0.0 if np.isnan(tau) else tau
+    ours, theirs = predicted[among], scores[among]
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return 0.0
+    return float(kendalltau(ours, theirs).statistic)
 
 
 def additive(table: Table, values: Sequence[Sequence[float]]) -> Numbers:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from peftsearch.cli import looking, running, stages
+from peftsearch.cli import benching, looking, running, stages
 from peftsearch.console import Console, is_plain
 
 # Off a terminal the help is plain text, without boxes: it is read by scripts and pagers.
@@ -78,6 +78,13 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
 for _name, _body, _panel, _examples in _COMMANDS:
     _epilog = "Examples:\n\n" + "\n\n".join(_examples)
     app.command(_name, rich_help_panel=_panel, epilog=_epilog)(_body)
+
+app.add_typer(
+    benching.app,
+    name="bench",
+    rich_help_panel=_RUN,
+    epilog="Examples:\n\npeftsearch bench\n\npeftsearch bench --strategy all --jobs 2",
+)
 
 
 def _version(wanted: bool) -> None:

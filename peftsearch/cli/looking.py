@@ -25,7 +25,7 @@ from peftsearch.config.values import require_known
 from peftsearch.errors import ConfigError, paste
 from peftsearch.rundir import RunDir, read_json
 
-KINDS = ("models", "tasks", "methods", "spaces", "exporters")
+KINDS = ("models", "tasks", "methods", "spaces", "exporters", "strategies", "tables")
 
 Kind = Annotated[
     str,
@@ -54,7 +54,7 @@ def list_names(kind: Kind, as_json: o.Json = False, debug: o.Debug = False) -> N
     with session(as_json=as_json, debug=debug) as current:
         require_known(kind, KINDS, "list")
         entries = _entries(kind)
-        rows = [[str(value) for value in entry.values()] for entry in entries]
+        rows = [[_cell(value) for value in entry.values()] for entry in entries]
         heads = [list(entries[0])] if entries else []
         current.console.result(table(heads + rows), data={kind: entries})
 
@@ -83,8 +83,26 @@ def _entries(kind: str) -> list[dict[str, Any]]:
             {"name": name, "description": _space_description(path)}
             for name, path in catalogue.spaces().items()
         ]
+    if kind == "strategies":
+        return [
+            {"name": card.name, "description": card.title}
+            for card in catalogue.strategies().values()
+        ]
+    if kind == "tables":
+        from peftsearch.bench.listing import listed
+
+        return listed()
     described = catalogue.models() if kind == "models" else catalogue.exporters()
     return [{"name": name, "description": text} for name, text in described.items()]
+
+
+def _cell(value: Any) -> str:
+    """Return a value as one cell: ``?`` for what is not known."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:,}" for name, number in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "nothing"
+    return "?" if value is None else str(value)
 
 
 def _space_description(path: Path) -> str:

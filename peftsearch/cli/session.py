@@ -37,11 +37,13 @@ class Session:
         console: Where it writes.
         environ: Environment variables.
         run_dir: The run directory, once known; named in messages.
+        again: The command that goes on after an interruption, where it is not that of a run.
     """
 
     console: Console
     environ: Mapping[str, str]
     run_dir: Path | None = None
+    again: str = ""
 
 
 def resume_command(run_dir: Path) -> str:
@@ -89,8 +91,9 @@ def session(
 
 
 def _stopped(current: Session, message: str) -> None:
-    if current.run_dir is not None:
-        current.console.stopped(message, resume_command(current.run_dir))
+    if current.again or current.run_dir is not None:
+        command = current.again or resume_command(current.run_dir or Path())
+        current.console.stopped(message, command)
     else:
         current.console.error(message)
 

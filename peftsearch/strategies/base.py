@@ -208,6 +208,8 @@ def train_supernet(
             loop.run()
     finally:
         supernet.remove()
+    spent = replace(work.config, search=settings)
+    work.charged += effort.search_trainings(spent, gates=train_gates)
     return settings.steps
 
 
@@ -233,6 +235,7 @@ def measure_all(
 ) -> list[Sample]:
     """Score architectures on search-valid with the supernet's weights."""
     features = work.features.search_valid[: work.config.search.valid_rows]
+    work.charged += effort.measure_trainings(work.config, len(architectures), len(features))
     return measure(work.session, supernet, work.task, work.format, features, architectures)
 
 

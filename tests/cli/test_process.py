@@ -42,6 +42,9 @@ def call(code: str, *words: str, **environ: str) -> subprocess.CompletedProcess[
         ("list", "spaces"),
         ("list", "models"),
         ("list", "exporters"),
+        ("list", "strategies"),
+        ("list", "tables"),
+        ("bench", "--help"),
     ],
 )
 def test_looking_imports_nothing_heavy(words):
@@ -52,7 +55,12 @@ def test_looking_imports_nothing_heavy(words):
 def test_refusing_imports_nothing_heavy(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("sedd: 1\nseed: 1")
-    for words in (("validate", str(path)), ("show", str(path)), ("run", "--budget", "1")):
+    for words in (
+        ("validate", str(path)),
+        ("show", str(path)),
+        ("run", "--budget", "1"),
+        ("bench", "--table", "no"),
+    ):
         done = call(WITHOUT_TORCH, *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("Error: ")
