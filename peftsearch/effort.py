@@ -69,5 +69,10 @@ def measure_trainings(config: RunConfig, count: int, rows: int) -> float:
     return count * rows * FORWARD / _rows(config)
 
 
+def gate_trainings(config: RunConfig, count: int) -> float:
+    """Return the cost of ``count`` gradients with respect to gates or masks."""
+    return count * GATE_STEP * config.search.batch_size / _rows(config)
+
+
 def _rows(config: RunConfig) -> int:
     return config.retrain.steps * config.retrain.batch_size

@@ -16,13 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from peftsearch.architecture import Architecture
 from peftsearch.errors import DivergedError
-from peftsearch.evaluate import score
+from peftsearch.evaluate import predictions
 from peftsearch.rundir import write_json
 from peftsearch.seeds import derive
+from peftsearch.tasks import metrics
 from peftsearch.training import Job, train
 from peftsearch.workspace import Workspace
+
+#: Resamples of the selection rows.
+_RESAMPLES = 200
+#: Source of the contestants that are one method everywhere.
+UNIFORM = "uniform"
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,10 @@ class Trials(Protocol):
         """Whether this architecture can be trained here."""
         ...
 
+    def noise(self, one: Contestant, other: Contestant) -> float:
+        """Return the standard error of the difference of their last scores."""
+        ...
+
 
 @dataclass
 class RealTrials:
@@ -85,11 +97,12 @@ class RealTrials:
             until=steps,
         )
         blank: dict[str, Any] = {"fingerprint": job.fingerprint, "scores": {}, "seconds": 0.0}
-        record = job.finished(file) or blank
+        record = self.records.get(name) or job.finished(file) or blank
         if str(steps) not in record["scores"]:
             contestant.architecture.save(file.with_name(f"{name}.json"))
             record = self._train(job, record)
-            write_json(file, record)
+            if "diverged" not in record:  # what diverged is tried again on resume
+                write_json(file, record)
         self.records[name] = record
         found: float | None = record["scores"][str(steps)]
         return found
@@ -98,6 +111,25 @@ class RealTrials:
         """Every architecture can be trained."""
         return True
 
+    def noise(self, one: Contestant, other: Contestant) -> float:
+        """Return the standard deviation of the difference over resamples of the selection rows.
+
+        Both are scored on the same resamples (a paired bootstrap), so this holds for any metric.
+        """
+        task, references = self.work.task, [f.reference for f in self.work.features.selection]
+        answers = [self.records[c.name]["predictions"] for c in (one, other)]
+        rng = np.random.default_rng(derive(self.work.config.seed, "bootstrap"))
+        found = []
+        for _ in range(_RESAMPLES):
+            rows = rng.integers(len(references), size=len(references)).tolist()
+            right = [references[i] for i in rows]
+            a, b = (
+                metrics.score((task.metric,), right, [said[i] for i in rows])[task.metric]
+                for said in answers
+            )
+            found.append(a - b)
+        return float(np.std(found))
+
     def _train(self, job: Job, record: dict[str, Any]) -> dict[str, Any]:
         """Train and score; one that diverges has no score and cannot win."""
         work = self.work
@@ -105,12 +137,13 @@ class RealTrials:
             trained = train(work.session, work.backbone, work.format, work.features.race_train, job)
             with trained:
                 features = work.features.selection
-                found = score(work.session, work.backbone.model, work.task, work.format, features)
+                said = predictions(work.session, work.backbone.model, work.format, features)
+                found = metrics.score(work.task.metrics, [f.reference for f in features], said)
         except DivergedError as error:
             lost = {"diverged": str(error), "hint": error.hint}
             return record | lost | {"scores": {**record["scores"], str(job.until): None}}
         scores = {**record["scores"], str(job.until): found[work.task.metric]}
-        return record | {"scores": scores, "seconds": trained.seconds}
+        return record | {"scores": scores, "seconds": trained.seconds, "predictions": said}
 
     def tidy(self) -> None:
         """Remove the checkpoints: nobody trains on."""
@@ -153,7 +186,8 @@ def halving(
 
     Returns:
         The standings, the winner first: who came further, then the better score, then the one
-        with fewer parameters, then the one named first.
+        with fewer parameters, then the one named first. Where a uniform architecture came as far
+        as the best and lies within one standard error of it, the simpler one wins.
     """
     standings = [Standing(contestant, {}) for contestant in contestants]
     alive = list(range(len(standings)))
@@ -166,7 +200,22 @@ def halving(
         if len(alive) < 2:
             break
     order = sorted(range(len(standings)), key=lambda i: _rank(standings[i], i))
-    return [standings[i] for i in order]
+    return _simplest_first(trials, [standings[i] for i in order])
+
+
+def _simplest_first(trials: Trials, ranked: list[Standing]) -> list[Standing]:
+    """Put the best uniform architecture first if the best of all is not surely better."""
+    best = ranked[0]
+    if best.score is None:
+        return ranked
+    for place, other in enumerate(ranked[1:], start=1):
+        if other.share < best.share or other.score is None:
+            break
+        if not other.contestant.source == UNIFORM != best.contestant.source:
+            continue
+        if best.score - other.score <= trials.noise(best.contestant, other.contestant):
+            return [other, *ranked[:place], *ranked[place + 1 :]]
+    return ranked
 
 
 def _rank(standing: Standing, place: int) -> tuple[bool, float, float, int, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.architecture import Architecture
-from peftsearch.rundir import read_json
+from peftsearch.rundir import JsonLines, read_json
 
 #: What a baseline leaves in its folder instead of ``metrics.json`` when it diverges.
 DIVERGED = "diverged.json"
@@ -18,6 +18,8 @@ DIVERGED = "diverged.json"
 _NOISE = 2.0
 #: How far above chance the best measured architecture must be for the supernet to have learned.
 _LEARNED = 0.02
+#: Probability on (nearly) free candidates from which a search has collapsed.
+_COLLAPSED = 0.9
 
 
 def summarise(run: Path) -> dict[str, Any]:
@@ -46,7 +48,13 @@ def summarise(run: Path) -> dict[str, Any]:
         },
         "found": found,
         "baselines": baselines,
-        "race": {"winner": race["winner"], "contestants": len(race["contestants"])},
+        "strategy": config["strategy"],
+        "race": {
+            "winner": race["winner"],
+            "contestants": len(race["contestants"]),
+            "trainings": race["trainings"],
+            "limit": config["trainings"],
+        },
         "cost": _cost(run, manifest),
         "exports": _exports(run),
         "alerts": facts.alerts(),
@@ -141,6 +149,9 @@ class _Facts:
             self._budget,
             self._one_seed,
             self._learned,
+            self._collapsed,
+            self._seeds_disagree,
+            self._simplest,
             self._diverged,
             self._chosen,
             self._uniform,
@@ -203,6 +214,43 @@ class _Facts:
         return "supernet_learned_nothing", (
             f"The best architecture measured on the supernet scores {top:.3f}, a constant answer "
             f"{measured['chance']:.3f}: the search had little to go by. Give it more steps."
+        )
+
+    def _collapsed(self) -> tuple[str, str] | None:
+        path = self.run / "events.jsonl"
+        masses = [r["cheap_mass"] for r in JsonLines(path).read() if "cheap_mass" in r]
+        if not masses or masses[-1] < _COLLAPSED:
+            return None
+        return "gates_collapsed", (
+            f"At the end of the search {100 * masses[-1]:.0f} % of the gates' probability lies on "
+            f"candidates that cost nothing or nearly nothing: the gates did not spend the budget."
+        )
+
+    def _seeds_disagree(self) -> tuple[str, str] | None:
+        best = self.best()
+        if best is None or len(best[1]["values"]) != len(self.found["values"]):
+            return None
+        pairs = zip(self.found["values"], best[1]["values"], strict=True)
+        gaps = [mine - theirs for mine, theirs in pairs]
+        if not min(gaps) < 0 < max(gaps):
+            return None
+        won = sum(gap > 0 for gap in gaps)
+        return "seeds_disagree", (
+            f"The seeds disagree: the found architecture beats {best[0]} with {won} of "
+            f"{len(gaps)} retraining seeds."
+        )
+
+    def _simplest(self) -> tuple[str, str] | None:
+        rows = self.race["contestants"]
+        steps = max((row.get("steps", 0) for row in rows), default=0)
+        last = [r for r in rows if r.get("steps") == steps and r.get("score") is not None]
+        mine = next((r for r in last if r["name"] == self.race["winner"]), None)
+        top = max(last, key=lambda r: r["score"], default=None)
+        if mine is None or top is None or top["score"] <= mine["score"]:
+            return None
+        return "simplest_returned", (
+            f"{top['name']} scored {100 * (top['score'] - mine['score']):.1f} points higher in the "
+            f"race, which is within one standard error: the simpler {mine['name']} was taken."
         )
 
     def _chosen(self) -> tuple[str, str] | None:

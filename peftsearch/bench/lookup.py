@@ -36,6 +36,10 @@ class TableTrials:
         """Whether it is an architecture of the table's space."""
         return candidates_of(self.table.space, architecture) is not None
 
+    def noise(self, one: Contestant, other: Contestant) -> float:
+        """Return 0: a table has no rows to resample, so only equal scores are a tie."""
+        return 0.0
+
     def place(self, contestant: Contestant) -> int:
         """Return the place of a contestant in the table.
 

@@ -48,6 +48,8 @@ class SearchConfig:
             the gates takes besides, in (0, 1]; less is faster and noisier.
         measured: In-budget architectures scored with the supernet's weights, >= 1.
         valid_rows: Rows of search-valid used for those scores, >= 1.
+        stable_checks: Stop early once so many checks (of 20 in a search) have found the same
+            architecture most probable, >= 0; 0: never.
         log_every: Steps between two logged steps, >= 1.
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
@@ -60,10 +62,11 @@ class SearchConfig:
     temperature_end: float = _range(0.5, 0, above=True)
     exploration_end: float = _range(0.05, 0, 1)
     bilevel: str = _choice("first", BILEVEL)
-    architectures_per_batch: int = _range(1, 1)
+    architectures_per_batch: int = _range(4, 1)
     probed_fraction: float = _range(0.25, 0, 1, above=True)
     measured: int = _range(40, 1)
     valid_rows: int = _range(256, 1)
+    stable_checks: int = _range(5, 0)
     log_every: int = _range(10, 1)
     checkpoint_every: int = _range(50, 1)
 

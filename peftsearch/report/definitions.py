@@ -39,6 +39,9 @@ ALERT_TITLES = {
     "nothing_chosen": "Nothing was chosen",
     "uniform_won_race": "A uniform architecture won the race",
     "one_method_only": "One method only",
+    "gates_collapsed": "The gates collapsed",
+    "seeds_disagree": "Seeds disagree",
+    "simplest_returned": "The simplest of equals was taken",
     "unfinished": "Unfinished run",
     "damaged_file": "A file could not be used",
 }

@@ -24,6 +24,7 @@ from peftsearch.errors import DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.rundir import JsonLines
 from peftsearch.search import hypergradient, schedules
+from peftsearch.search.watch import CHECKS, Watch
 from peftsearch.seeds import derive
 from peftsearch.session import Session, finite, seed_torch
 from peftsearch.space import SearchSpace
@@ -84,6 +85,14 @@ class Search:
         self.named = {**supernet.named_weights(), **dict(head_parameters(backbone.model))}
         self.trace = JsonLines(session.run.file(TRACE))
         self.step, self.seconds = 0, 0.0
+        self.watch = Watch(supernet.space, limit)
+        self.check_every = max(1, self.config.steps // CHECKS)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the gates have long chosen the same, so that going on would change nothing."""
+        enough = self.config.stable_checks
+        return self.arch is not None and 0 < enough <= self.watch.steady
 
     def run(self) -> None:
         """Run the remaining steps.
@@ -102,12 +111,14 @@ class Search:
         orders = [Batches(len(rows), size, derive(self.seed, name))
                   for name, rows in (("train", self.train), ("valid", self.valid))]  # fmt: skip
         began = time.perf_counter()
-        while self.step < self.config.steps:
+        while self.step < self.config.steps and not self.settled:
             train_rows = [self.train[i] for i in orders[0].indices(self.step)]
             valid_rows = [self.valid[i] for i in orders[1].indices(self.step)]
             self._one_step(optimiser, train_rows, valid_rows)
             self.step += 1
+            self._check()
             due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+            due = due or self.settled
             if due or self.session.interrupt.requested:
                 self.seconds += time.perf_counter() - began
                 began = time.perf_counter()
@@ -207,6 +218,15 @@ class Search:
         return loss
 
     @torch.no_grad()
+    def _check(self) -> None:
+        """Look at what the gates would choose, once they have begun to learn."""
+        began = round(self.config.steps * self.config.warmup_fraction)
+        if self.arch is None or self.step <= began or self.step % self.check_every:
+            return
+        log_q, _ = self.supernet.gates.distribution(self.limit)
+        self.watch.check(log_q)
+
+    @torch.no_grad()
     def _log(self, now: schedules.Point, train_loss: float, valid_loss: float | None) -> None:
         log_q, price = self.supernet.gates.distribution(self.limit)
         shares = [
@@ -227,6 +247,7 @@ class Search:
             temperature=now.temperature,
             exploration=now.exploration,
             entropy=mean_entropy(shares),
+            **self.watch.latest,
         )
         rows = [[round(float(q), 6) for q in row] for row in shares]
         self.trace.append({"step": self.step + 1, "probabilities": rows})
@@ -238,7 +259,7 @@ class Search:
         tensors.update(checkpoint.optimiser_state(self.weights, self.named))
         if self.arch is not None:
             tensors.update(checkpoint.optimiser_state(self.arch, arch_named(self.supernet)))
-        meta = {"step": self.step, "seconds": self.seconds}
+        meta = {"step": self.step, "seconds": self.seconds, "watch": self.watch.state()}
         checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
         self.session.saved()
 
@@ -251,6 +272,7 @@ class Search:
         if self.arch is not None:
             checkpoint.restore_optimiser(self.arch, arch_named(self.supernet), tensors)
         self.step, self.seconds = meta["step"], meta["seconds"]
+        self.watch.restore(meta["watch"])
 
 
 def arch_named(supernet: Supernet) -> dict[str, torch.nn.Parameter]:

@@ -6,8 +6,9 @@ Source of the concern: DARTS drifts to parameter-free operations (Zela et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -18,10 +19,10 @@ from peftsearch.space import SearchSpace
 CHECKS = 20
 #: Share of the largest candidate of a gate below which a candidate counts as nearly free.
 _NEARLY_FREE = 0.05
+#: Logarithm of a probability that is as good as none; the solver wants finite numbers.
+_LEAST = -700.0
 #: Overlap of two solutions from which nothing has moved.
 _SAME = 0.9
-#: Mass on free and nearly free candidates from which a search has collapsed.
-COLLAPSED = 0.9
 
 
 @dataclass
@@ -31,22 +32,23 @@ class Watch:
     Attributes:
         solution: Candidate index of each gate at the last check; empty before the first.
         steady: Checks in a row that found the same solution.
+        latest: What the last check returned; empty before the first.
     """
 
     space: SearchSpace
     limit: int
     solution: list[int] = field(default_factory=list)
     steady: int = 0
+    latest: dict[str, float] = field(default_factory=dict)
 
-    def check(self, log_q: Tensor) -> dict[str, float]:
+    def check(self, log_q: Tensor) -> None:
         """Note what the gates would choose now.
+
+        ``cheap_mass`` is the mean probability of free and nearly free candidates, ``overlap``
+        the share of the chosen candidates that were chosen at the check before (0 at the first).
 
         Args:
             log_q: (G, C) log-probabilities under the budget.
-
-        Returns:
-            ``cheap_mass``: mean probability of free and nearly free candidates; ``overlap``:
-            share of the chosen candidates that were chosen at the last check (0 at the first).
         """
         pairs = list(zip(log_q.tolist(), self.space.gates, strict=True))
         rows = [row[: len(gate.candidates)] for row, gate in pairs]
@@ -55,11 +57,17 @@ class Watch:
         overlap = _overlap(found, self.solution) if self.solution else 0.0
         self.steady = self.steady + 1 if overlap >= _SAME else 0
         self.solution = found
-        return {"cheap_mass": cheap_mass(self.space, log_q.exp().tolist()), "overlap": overlap}
+        cheap = cheap_mass(self.space, log_q.exp().tolist())
+        self.latest = {"cheap_mass": cheap, "overlap": overlap}
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"solution": self.solution, "steady": self.steady, "latest": self.latest}
 
-#: Logarithm of a probability that is as good as none; the solver wants finite numbers.
-_LEAST = -700.0
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put it back."""
+        self.solution, self.steady = state["solution"], state["steady"]
+        self.latest = state["latest"]
 
 
 def cheap_mass(space: SearchSpace, shares: Sequence[Sequence[float]]) -> float:

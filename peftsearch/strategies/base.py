@@ -21,7 +21,7 @@ from peftsearch.backbones.base import head_parameters
 from peftsearch.catalogue import strategies
 from peftsearch.errors import ConfigError, paste
 from peftsearch.formats import Feature
-from peftsearch.race import Contestant, Standing, Trials
+from peftsearch.race import UNIFORM, Contestant, Standing, Trials
 from peftsearch.search.loop import CHECKPOINT, Search, arch_named
 from peftsearch.search.measure import Sample, measure
 from peftsearch.seeds import derive
@@ -145,7 +145,7 @@ def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
             if own is None:
                 continue
             architecture = work.architecture(baselines.to_choices(work.space, own))
-        found.append(Contestant(name, "uniform", architecture))
+        found.append(Contestant(name, UNIFORM, architecture))
     return different(found)
 
 

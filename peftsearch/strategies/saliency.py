@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from peftsearch import effort
 from peftsearch.batches import Batches
 from peftsearch.race import Standing, Trials
 from peftsearch.seeds import derive
@@ -54,9 +55,10 @@ class EverythingOn(nn.Module):
 
 
 def search(work: Workspace) -> int:
-    """Train all weights together for the whole allowance."""
+    """Train all weights together for what measuring importance leaves of the allowance."""
     gates = EverythingOn(work.space)
-    return base.train_supernet(work, gates, train_gates=False, allowed=work.config.trainings)
+    allowed = work.config.trainings - effort.gate_trainings(work.config, _BATCHES)
+    return base.train_supernet(work, gates, train_gates=False, allowed=allowed)
 
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
@@ -84,6 +86,7 @@ def importance(work: Workspace) -> Values:
                 loss = work.format.loss(model, batch)
             (gradient,) = torch.autograd.grad(loss, [choices])
             total += gradient[0].abs() / _BATCHES
+        work.charged += effort.gate_trainings(work.config, _BATCHES)
     finally:
         supernet.remove()
     return base.by_gate(work.space, total)

@@ -35,6 +35,7 @@ def choose(work: Workspace, trials: Trials) -> Verdict:
     space, limit = work.space, work.budget.limit
     fidelity = min(shares(work), key=lambda share: abs(share - _FIDELITY))
     count = max(1, int(allowance(work) / fidelity + 1e-9))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=derive(work.config.seed, "tpe") % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     standings: dict[tuple[int, ...], Standing] = {}

@@ -48,7 +48,7 @@ def test_the_bilevel_modes_differ(material: Material, tmp_path: Path) -> None:
     alphas = {}
     for mode in ("first", "second", "single"):
         tensors, steps = _search_only(material, tmp_path / mode, bilevel=mode)
-        alphas[mode] = tensors["alphas"]
+        alphas[mode] = tensors["gates/alphas"]
         assert len(steps) == 8
         assert [e["phase"] for e in steps] == ["warmup"] * 2 + ["search"] * 6
         assert all((e["valid_loss"] is None) == (e["phase"] == "warmup") for e in steps)
@@ -120,7 +120,7 @@ def test_several_architectures_in_a_batch_and_accumulation(
     material: Material, tmp_path: Path
 ) -> None:
     tensors, _ = _search_only(material, tmp_path / "run", architectures_per_batch=3)
-    assert bool(tensors["alphas"].isfinite().all())
+    assert bool(tensors["gates/alphas"].isfinite().all())
     out = tmp_path / "accumulated"
     pipeline.run(material.config(accumulation=2), out=out)
     assert (out / "summary.json").is_file()
@@ -189,17 +189,6 @@ def test_an_answer_that_cannot_be_given_is_found_before_any_training(
     assert {event["stage"] for event in events} == {"prepare"}
 
 
-def test_second_order_is_planned_with_its_five_passes(material: Material) -> None:
-    """The cost of the search after the warm-up: two passes a step, or five."""
-    share = {
-        mode: pipeline.plan(
-            material.config(search={"bilevel": mode, "steps": 1000, "warmup_fraction": 0.0})
-        )["single_trainings"]
-        for mode in ("first", "second")
-    }
-    assert share["second"] - share["first"] == pytest.approx(3 * 1000 / 5)
-
-
 def test_one_contestant_that_diverges_loses_and_the_run_goes_on(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +206,7 @@ def test_one_contestant_that_diverges_loses_and_the_run_goes_on(
     monkeypatch.setattr(race, "train", train)
     monkeypatch.setattr(retrain, "train", train)
     out = tmp_path / "run"
-    result = pipeline.run(material.config(), out=out)
+    result = pipeline.run(material.config(trainings=20), out=out)
     rows = {row["name"]: row for row in json.loads((out / "race.json").read_text())["contestants"]}
     assert rows["uniform-prefix"]["score"] is None
     assert "diverged at step 0" in rows["uniform-prefix"]["diverged"]

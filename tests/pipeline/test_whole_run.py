@@ -81,10 +81,10 @@ def test_the_summary_agrees_with_the_stages(finished: Path) -> None:
     assert summary["found"]["num_params"] == architecture.num_params
     assert summary["found"]["mean"] == _json(finished / "retrain/metrics.json")["mean"]
     race = _json(finished / "race.json")
-    best = max(
-        race["contestants"], key=lambda row: (row["steps"], row["score"], -row["num_params"])
-    )
-    assert race["winner"] == best["name"]
+    first, last = race["contestants"][0], max(row["steps"] for row in race["contestants"])
+    top = max(row["score"] for row in race["contestants"] if row["steps"] == last)
+    assert (race["winner"], last) == (first["name"], first["steps"])
+    assert first["score"] == top or first["source"] == "uniform"  # the simplest of equals
     assert Architecture.load(finished / f"race/{race['winner']}.json") == architecture
     assert summary["exports"]["native"]["verified"]
     assert summary["exports"]["native"]["max_logit_difference"] == 0.0

@@ -84,7 +84,7 @@ def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
 def test_the_preset_may_come_from_any_layer_and_stays_below_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "preset: thorough\nseeds: 2")
     config = resolve(path)
-    assert (config.search.steps, config.seeds) == (3000, 2)
+    assert (config.search.steps, config.seeds) == (6000, 2)
     assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 1000
     assert resolve(path, flags={"preset": "quick"}).search.steps == 96
     assert resolve(path, overrides=["preset=quick"]).search.steps == 96

@@ -34,16 +34,18 @@ def make(
     winner: str = "gates",
     max_cost: int = 50_000,
     top: float = 0.8,
+    contestants: list[dict[str, Any]] | None = None,
 ) -> Path:
     """Write the files of a finished run."""
-    write_text(run / "config.yaml", "seed: 7\n")
+    write_text(run / "config.yaml", "{seed: 7, strategy: priced, trainings: 4}\n")
     architecture = Architecture("micro-t5", "micro-nli", 100_000, "1%", 1000, choices)
     architecture.save(run / "architecture.json")
     stage = {"status": "done", "seconds": 2.0, "steps": 5, "peak_bytes": 10**6}
     write_json(run / "manifest.json", {"stages": {name: stage for name in STAGES}})
     sites = {"backbone_parameters": 100_000, "head_parameters": 12, "max_cost": max_cost}
     write_json(run / "sites.json", sites)
-    race = {"metric": "accuracy", "winner": winner, "contestants": [{}, {}, {}]}
+    race = {"metric": "accuracy", "winner": winner, "trainings": 2.5}
+    race |= {"contestants": contestants or [{}, {}, {}]}
     write_json(run / "race.json", race)
     measured = {"chance": 0.5, "samples": [{"score": 0.4}, {"score": top}]}
     write_json(run / "search" / "measured.json", measured)
@@ -94,7 +96,12 @@ def test_the_form_of_the_contract(tmp_path: Path) -> None:
     }
     heads = ("format", "model", "task", "metric", "higher_is_better", "search_seed")
     assert [summary[key] for key in heads] == [1, "micro-t5", "micro-nli", "accuracy", True, 7]
-    assert summary["race"] == {"winner": "gates", "contestants": 3}
+    assert summary["race"] == {
+        "winner": "gates",
+        "contestants": 3,
+        "trainings": 2.5,
+        "limit": 4,
+    }
     assert summary["exports"] == {
         "native": {"verified": True, "max_logit_difference": 0.0},
         "peft": {"verified": False, "problems": [{"site": "x", "reason": "two"}]},
