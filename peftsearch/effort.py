@@ -15,8 +15,8 @@ from peftsearch.config import RunConfig
 #: A step of the supernet's weights and one of its gates, in steps of a single training: rounded
 #: up from 1.16 and 1.43 (``reports/step-cost-minilm.json``).
 WEIGHT_STEP, GATE_STEP = 1.2, 1.5
-#: A forward alone, in forwards with backward.
-FORWARD = 1 / 3
+#: A forward alone, in steps: the backbone is frozen, so a backward is about one more forward.
+FORWARD = 1 / 2
 #: Gate passes of a step by ``search.bilevel``.
 _GATE_PASSES = {"first": 1, "single": 1, "second": 4}
 
@@ -32,19 +32,25 @@ def rungs(first: float, last: float) -> tuple[float, ...]:
     return tuple(last / 2**i for i in range(count, -1, -1))
 
 
-def halving_trainings(contestants: int, shares: Sequence[float]) -> float:
-    """Return the cost of successive halving, in which the better half trains on at each rung."""
+def halving_trainings(contestants: int, shares: Sequence[float], scoring: float) -> float:
+    """Return the cost of successive halving, in which the better half trains on at each rung.
+
+    Args:
+        contestants: How many begin.
+        shares: The rungs.
+        scoring: Cost of scoring one of them once, in single trainings.
+    """
     total, before = 0.0, 0.0
     for share in shares:
-        total += contestants * (share - before)
+        total += contestants * (share - before + scoring)
         contestants, before = math.ceil(contestants / 2), share
     return total
 
 
-def affordable(allowance: float, shares: Sequence[float]) -> int:
+def affordable(allowance: float, shares: Sequence[float], scoring: float) -> int:
     """Return the most contestants whose race costs at most ``allowance``; 0 if not even one."""
     count = 0
-    while halving_trainings(count + 1, shares) <= allowance + 1e-9:
+    while halving_trainings(count + 1, shares, scoring) <= allowance + 1e-9:
         count += 1
     return count
 

@@ -12,6 +12,8 @@ from peftsearch.config import RunConfig
 _TRAINED = 16
 #: Rough count of saved activations per token and layer, in units of the model's width.
 _ACTIVATIONS = 24
+#: Rows that score the race, where their number is not known without a download.
+_SELECTION = 200
 
 
 def plan(config: RunConfig) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    stages = _stages(config, len(uniform))
+    data = _data(config, task)
+    stages = _stages(config, len(uniform), data["selection"] or _SELECTION)
     return {
         "format": 1,
         "model": config.model,
@@ -61,7 +64,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
             "denominator": budget.denominator,
             "binds": full.binds(budget.limit),
         },
-        "data": _data(config, task),
+        "data": data,
         "stages": stages,
         "single_trainings": _trainings(config, stages),
         "memory_bytes": _memory(config, backbone, space, task),
@@ -71,15 +74,17 @@ def plan(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _stages(config: RunConfig, uniform: int) -> list[dict[str, Any]]:
+def _stages(config: RunConfig, uniform: int, selection: int) -> list[dict[str, Any]]:
     """Return steps and number of trainings of each stage; the race is limited, not fixed."""
+    scoring = effort.measure_trainings(config, 1, selection)
+    measured = effort.measure_trainings(config, config.search.measured, config.search.valid_rows)
     shares = effort.rungs(config.race.first_rung, config.race.last_rung)
-    left = config.trainings - effort.search_trainings(config)
+    left = config.trainings - effort.search_trainings(config) - measured
     steps = round(shares[-1] * config.retrain.steps)
     baselines = (uniform + config.retrain.random_baselines) * config.seeds
     return [
         {"name": "search", "steps": config.search.steps, "trainings": 1},
-        {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares)},
+        {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares, scoring)},
         {"name": "retrain", "steps": config.retrain.steps, "trainings": config.seeds},
         {"name": "baselines", "steps": config.retrain.steps, "trainings": baselines},
     ]

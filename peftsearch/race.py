@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from peftsearch import effort
 from peftsearch.architecture import Architecture
 from peftsearch.errors import DivergedError
 from peftsearch.evaluate import predictions
@@ -52,10 +53,16 @@ class Trials(Protocol):
     """Real trainings of architectures, each as far along as is asked for.
 
     Attributes:
-        spent: Single trainings so far; going on with a training costs the difference only.
+        spent: Single trainings so far, scorings included; going on with a training costs the
+            difference only.
     """
 
     spent: float
+
+    @property
+    def scoring(self) -> float:
+        """Cost of one scoring, in single trainings."""
+        ...
 
     def score(self, contestant: Contestant, share: float) -> float | None:
         """Train to a share of a single training and score; ``None`` if it diverged."""
@@ -79,11 +86,17 @@ class RealTrials:
     reached: dict[str, float] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def scoring(self) -> float:
+        """Cost of one scoring, in single trainings."""
+        return effort.measure_trainings(self.work.config, 1, len(self.work.features.selection))
+
     def score(self, contestant: Contestant, share: float) -> float | None:
         """Train on to a share and score on the selection split."""
         name = contestant.name
-        self.spent += max(0.0, share - self.reached.get(name, 0.0))
-        self.reached[name] = max(share, self.reached.get(name, 0.0))
+        if share > self.reached.get(name, 0.0):
+            self.spent += share - self.reached.get(name, 0.0) + self.scoring
+            self.reached[name] = share
         total = self.work.config.retrain.steps
         steps = max(1, round(share * total))
         file = self.work.session.run.file("race", f"{name}.result.json")

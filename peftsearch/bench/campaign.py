@@ -150,7 +150,7 @@ def play_one(match: Match) -> dict[str, Any]:
     if table.fingerprint not in _SECONDS:
         _SECONDS[table.fingerprint] = single_seconds(table, match.plain)
     single = _SECONDS[table.fingerprint]
-    found = play(table, match.config, match.identity["sees"])
+    found = play(table, match.config, match.identity["sees"], match.spec.scoring)
     return {
         "format": 1,
         "key": match.key,

@@ -17,19 +17,22 @@ class TableTrials:
     Attributes:
         table: The table.
         seed: Which of its seeds a strategy may see.
+        scoring: Cost of one scoring, in single trainings.
         spent: Single trainings so far.
     """
 
     table: Table
     seed: int
+    scoring: float = 0.0
     spent: float = 0.0
     reached: dict[int, float] = field(default_factory=dict)
 
     def score(self, contestant: Contestant, share: float) -> float | None:
         """Return the selection score after a share of the training."""
         place = self.place(contestant)
-        self.spent += max(0.0, share - self.reached.get(place, 0.0))
-        self.reached[place] = max(share, self.reached.get(place, 0.0))
+        if share > self.reached.get(place, 0.0):
+            self.spent += share - self.reached.get(place, 0.0) + self.scoring
+            self.reached[place] = share
         return float(self.table.selection[share][place, self.table.seeds.index(self.seed)])
 
     def knows(self, architecture: Architecture) -> bool:

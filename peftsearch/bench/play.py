@@ -52,13 +52,14 @@ class Play:
         return asdict(self)
 
 
-def play(table: Table, config: RunConfig, seed: int) -> Play:
+def play(table: Table, config: RunConfig, seed: int, scoring: float = 0.0) -> Play:
     """Search once.
 
     Args:
         table: The table.
         config: Its configuration with a budget, a strategy and the seed of the search.
         seed: The table's seed whose selection scores the strategy sees; truth is all the others.
+        scoring: Cost of one scoring on the selection split, in single trainings.
 
     Raises:
         ConfigError: Model or data are not those of the table, or nothing is left for a race.
@@ -68,7 +69,7 @@ def play(table: Table, config: RunConfig, seed: int) -> Play:
     with workspace(config) as work:
         work.split_seed = 0  # the rows that the table was built with
         _prepare(work, table)
-        trials = TableTrials(table, seed)
+        trials = TableTrials(table, seed, scoring)
         began = time.process_time()
         module.search(work)
         verdict = module.choose(work, trials)

@@ -36,6 +36,7 @@ class TableSpec:
         seeds: Trainings of each architecture.
         steps: Optimiser steps of each.
         budgets: Limits in parameters by name.
+        scoring: Cost of scoring on the selection split, in single trainings, as measured.
         settings: Further configuration, as in ``config.yaml``.
         folder: Where it was read from.
     """
@@ -48,6 +49,7 @@ class TableSpec:
     steps: int
     budgets: Mapping[str, int]
     folder: Path
+    scoring: float = 0.0
     data: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -123,7 +125,7 @@ def read_spec(name: str, folder: Path = TABLES) -> TableSpec:
     path = known.get(name, Path(name)) / SPEC
     data = read_yaml(path)
     keys = {item.name for item in fields(TableSpec)} - {"folder"}
-    required = keys - {"data", "settings", "model"}
+    required = keys - {"data", "settings", "model", "scoring"}
     given = set(data) if isinstance(data, Mapping) else set()
     wrong = sorted((given - keys) | (required - given))
     if wrong:

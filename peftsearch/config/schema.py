@@ -54,7 +54,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(96, 1)
+    steps: int = _range(64, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)
@@ -64,8 +64,8 @@ class SearchConfig:
     bilevel: str = _choice("first", BILEVEL)
     architectures_per_batch: int = _range(4, 1)
     probed_fraction: float = _range(0.25, 0, 1, above=True)
-    measured: int = _range(40, 1)
-    valid_rows: int = _range(256, 1)
+    measured: int = _range(24, 1)
+    valid_rows: int = _range(128, 1)
     stable_checks: int = _range(5, 0)
     log_every: int = _range(10, 1)
     checkpoint_every: int = _range(50, 1)
@@ -155,7 +155,7 @@ class RunConfig:
     budget: str = "1%"
     space: str = "default"
     strategy: str = "priced"
-    trainings: float = _range(4.0, 0, above=True)
+    trainings: float = _range(3.5, 0, above=True)
     preset: str = _choice("quick", PRESETS)
     seed: int = _range(0, 0)
     seeds: int = _range(3, 1)

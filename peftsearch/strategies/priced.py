@@ -40,6 +40,8 @@ _ROUNDS = 3
 _DIVERSITY = 0.1
 #: Random architectures that race besides.
 _RANDOM = 1
+#: Share of the race for uniform and random architectures, at most.
+_OTHERS = 0.7
 
 
 def search(work: Workspace) -> int:
@@ -51,11 +53,12 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Propose, race, and let the race correct the values."""
     opinion = supernet_values(work)
     shares = base.shares(work)
-    count = effort.affordable(base.allowance(work, spent(work)), shares)
+    left = base.allowance(work, spent(work))
+    count = effort.affordable(left, shares, trials.scoring)
     uniform = base.uniform_contestants(work, trials)
-    others = base.different([*base.random_contestants(work, _RANDOM), *uniform])
+    others = base.different([*uniform, *base.random_contestants(work, _RANDOM)])
     race = _Race(work, trials, shares[0], opinion)
-    race.enter(others[: count // 2])
+    race.enter(others[: max(1, round(_OTHERS * count))])
     for left in range(_ROUNDS, 0, -1):
         race.propose((count - len(race.contestants)) // left, drawn=left < _ROUNDS)
     return base.Verdict(halving(trials, race.contestants, shares), race.model().values())

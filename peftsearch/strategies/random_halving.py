@@ -23,5 +23,5 @@ search = no_search
 def choose(work: Workspace, trials: Trials) -> Verdict:
     """Race as many as the allowance affords."""
     rungs = shares(work)
-    count = effort.affordable(allowance(work), rungs)
+    count = effort.affordable(allowance(work), rungs, trials.scoring)
     return Verdict(halving(trials, random_contestants(work, count), rungs))

@@ -34,7 +34,7 @@ def choose(work: Workspace, trials: Trials) -> Verdict:
     """Spend the allowance trial by trial, then take the best."""
     space, limit = work.space, work.budget.limit
     fidelity = min(shares(work), key=lambda share: abs(share - _FIDELITY))
-    count = max(1, int(allowance(work) / fidelity + 1e-9))
+    count = max(1, int(allowance(work) / (fidelity + trials.scoring) + 1e-9))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=derive(work.config.seed, "tpe") % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)
