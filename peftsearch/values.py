@@ -6,8 +6,8 @@ share of an earlier opinion:
 
     score(z)  =  b + sum_g ( v_{g,z_g} + u_{method(z_g)} + k * opinion_{g,z_g} ) + noise
 
-All weights have Gaussian priors, so few observations go a long way, and the posterior has a
-closed form. Source: Bayesian linear regression (e.g. Bishop 2006, section 3.3), on the features
+All weights have Gaussian priors around 0, and k one around 1: until scores say otherwise, the
+opinion stands. So few observations go a long way, and the posterior has a closed form. Source: Bayesian linear regression (e.g. Bishop 2006, section 3.3), on the features
 of a multiple-choice knapsack; the choice of features is ours.
 """
 
@@ -26,7 +26,7 @@ Numbers = npt.NDArray[np.float64]
 Values = list[list[float]]
 
 #: Prior deviation of each kind of weight, in deviations of the observed scores.
-_OWN, _METHOD, _OPINION, _LEVEL = 1.0, 0.25, 1.0, 2.0
+_OWN, _METHOD, _OPINION, _LEVEL = 1.0, 0.25, 0.5, 2.0
 #: Deviation of the noise in the same unit.
 _NOISE = 0.7
 
@@ -75,7 +75,7 @@ def fit(
         opinion: An earlier opinion of the value of each candidate, by gate, in any unit.
 
     Returns:
-        Values in deviations of the scores; ``none`` is worth 0 but for the opinion.
+        Values in deviations of the scores; where the opinion says nothing, ``none`` is worth 0.
     """
     basis = _basis(space, opinion)
     starts = np.cumsum([0, *[len(gate.candidates) for gate in space.gates]])[:-1]
@@ -86,8 +86,11 @@ def fit(
     targets = np.array(scores, dtype=float)
     if len(targets):
         targets = (targets - targets.mean()) / max(float(targets.std()), 1e-12)
+    before = np.zeros(design.shape[1])
+    if opinion is not None:
+        before[-2] = 1 / _OPINION
     covariance = np.linalg.inv(np.eye(design.shape[1]) + design.T @ design / _NOISE**2)
-    mean = covariance @ design.T @ targets / _NOISE**2
+    mean = before + covariance @ design.T @ (targets - design @ before) / _NOISE**2
     return ValueModel(space, basis, mean[:-1], covariance[:-1, :-1])
 
 
