@@ -147,7 +147,7 @@ def supernet(shape: str, *, gates: bool) -> Step:
     def weight_pass() -> None:
         with torch.no_grad():
             log_q, _ = net.gates.priced(net.gates.log_prior(), float(limit))
-            choices = sample(log_q, 1, 1.0)
+            choices = sample(log_q, SearchConfig().architectures_per_batch, 1.0)
         net.set(choices, rows)
         model(**batch).loss.backward()
         optimiser.step()
@@ -155,7 +155,8 @@ def supernet(shape: str, *, gates: bool) -> Step:
 
     def gate_pass() -> None:
         log_q, _ = net.gates.priced(net.gates.log_prior(), float(limit))
-        net.set(sample(log_q, 1, 1.0), rows, probed=SearchConfig().probed_fraction)
+        drawn = sample(log_q, SearchConfig().architectures_per_batch, 1.0)
+        net.set(drawn, rows, probed=SearchConfig().probed_fraction)
         torch.autograd.grad(model(**batch).loss, net.arch_parameters())
 
     return gate_pass if gates else weight_pass

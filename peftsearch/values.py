@@ -7,8 +7,9 @@ share of an earlier opinion:
     score(z)  =  b + sum_g ( v_{g,z_g} + u_{method(z_g)} + k * opinion_{g,z_g} ) + noise
 
 All weights have Gaussian priors around 0, and k one around 1: until scores say otherwise, the
-opinion stands. So few observations go a long way, and the posterior has a closed form. Source: Bayesian linear regression (e.g. Bishop 2006, section 3.3), on the features
-of a multiple-choice knapsack; the choice of features is ours.
+opinion stands. So few observations go a long way, and the posterior has a closed form. Source:
+Bayesian linear regression (e.g. Bishop 2006, section 3.3), on the features of a multiple-choice
+knapsack; the choice of features is ours.
 """
 
 from __future__ import annotations
