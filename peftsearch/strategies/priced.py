@@ -22,7 +22,7 @@ from peftsearch import effort
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Trials, halving
-from peftsearch.search.measure import draw
+from peftsearch.search.measure import Sample, draw
 from peftsearch.seeds import derive
 from peftsearch.strategies import base
 from peftsearch.supernet.gates import PricedGates
@@ -87,10 +87,20 @@ def supernet_values(work: Workspace) -> Values:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    model = fit(work.space, drawn, [s.score for s in samples], from_gates)
-    values = model.values()
+    values = fit(work.space, drawn, _seen(samples), from_gates).values()
     base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
     return values
+
+
+def _seen(samples: Sequence[Sample]) -> list[float]:
+    """Return what the supernet says of each: score and loss in equal parts.
+
+    The score is what counts, but on few rows it is coarse; the loss is not.
+    """
+    table = np.array([(s.score, -s.loss) for s in samples])
+    spread = table.std(axis=0)
+    scaled = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return [float(value) for value in scaled.mean(axis=1)]
 
 
 class _Race:

@@ -51,7 +51,9 @@ def test_the_search_is_counted_in_passes() -> None:
     single = config.retrain.steps  # of 32 rows as well
     first = (10 * effort.WEIGHT_STEP + 7 * effort.GATE_STEP) / single
     assert effort.search_trainings(config) == pytest.approx(first)
-    assert effort.search_trainings(config, gates=False) == pytest.approx(10 * effort.WEIGHT_STEP / single)
+    assert effort.search_trainings(config, gates=False) == pytest.approx(
+        10 * effort.WEIGHT_STEP / single
+    )
     second = replace(config, search=replace(config.search, bilevel="second"))
     extra = 21 * effort.GATE_STEP / single
     assert effort.search_trainings(second) == pytest.approx(first + extra)
