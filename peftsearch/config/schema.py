@@ -54,7 +54,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(64, 1)
+    steps: int = _range(60, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)
@@ -155,7 +155,7 @@ class RunConfig:
     budget: str = "1%"
     space: str = "default"
     strategy: str = "priced"
-    trainings: float = _range(3.5, 0, above=True)
+    trainings: float = _range(3.9, 0, above=True)
     preset: str = _choice("quick", PRESETS)
     seed: int = _range(0, 0)
     seeds: int = _range(3, 1)
