@@ -85,7 +85,12 @@ def seen_seed(table: Table, seed: int) -> int:
     return table.seeds[seed % len(table.seeds)]
 
 
+#: Settings that say where things lie; what they are is in the fingerprint of the table.
+_PLACES = ("model", "task", "space", "data", "out")
+
+
 def _identity(table: Table, spec: TableSpec, budget: str, config: RunConfig) -> dict[str, Any]:
+    settings = configuration.to_mapping(config)
     return {
         "table": spec.name,
         "fingerprint": table.fingerprint,
@@ -95,7 +100,7 @@ def _identity(table: Table, spec: TableSpec, budget: str, config: RunConfig) -> 
         "seed": config.seed,
         "sees": seen_seed(table, config.seed),
         "preset": config.preset,
-        "settings": configuration.to_mapping(config),
+        "settings": {key: value for key, value in settings.items() if key not in _PLACES},
         "version": peftsearch.__version__,
     }
 

@@ -89,6 +89,13 @@ def build(folder: Path) -> Material:
     return material
 
 
+def write_space(path: Path, part: str, *candidates: dict[str, Any]) -> Path:
+    """Write a space of one rule: candidates at one part of every layer."""
+    rule = {"where": {"part": part}, "candidates": list(candidates)}
+    path.write_text(yaml.safe_dump({"name": path.stem, "sites": [rule]}))
+    return path
+
+
 def write_rows(folder: Path, seed: int = 0) -> None:
     """Write rows whose second text repeats the first (0) or says something else (1)."""
     rng = random.Random(seed)

@@ -18,7 +18,7 @@ from peftsearch.errors import BudgetError, ConfigError, DivergedError, StoppedEr
 from peftsearch.formats import TextToText
 from peftsearch.search import hypergradient
 from peftsearch.search.loop import Search
-from tests.pipeline.material import Material
+from tests.pipeline.material import Material, write_space
 
 Event = dict[str, Any]
 
@@ -220,11 +220,8 @@ def test_one_contestant_that_diverges_loses_and_the_run_goes_on(
 
 @pytest.mark.usefixtures("short")
 def test_only_methods_of_the_space_race(material: Material, tmp_path: Path) -> None:
-    space = tmp_path / "adapters.yaml"
-    space.write_text(
-        "name: adapters\nsites:\n- where: {part: feed_forward}\n"
-        "  candidates: [{method: adapter, sizes: [1, 2]}]\n"
-    )
+    adapters = {"method": "adapter", "sizes": [1, 2]}
+    space = write_space(tmp_path / "adapters.yaml", "feed_forward", adapters)
     out = tmp_path / "run"
     config = material.config(space=str(space), trainings=20)
     result = pipeline.run(config, out=out)

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from peftsearch import pipeline
 from peftsearch.architecture import Architecture
 from peftsearch.rundir import STAGES
-from tests.pipeline.material import Material
+from tests.pipeline.material import Material, write_space
 
 
 def _json(path: Path) -> Any:
@@ -137,11 +137,8 @@ def test_an_encoder_with_a_head(material: Material, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("short")
 def test_half_precision(material: Material, tmp_path: Path) -> None:
     """PEFT can hold what this space finds, and must reproduce it in spite of bfloat16."""
-    space = tmp_path / "lora.yaml"
-    space.write_text(
-        "name: lora\nsites:\n- where: {part: attention}\n"
-        "  candidates: [{method: lora, modules: [q, v], sizes: [1, 2]}]\n"
-    )
+    lora = {"method": "lora", "modules": ["q", "v"], "sizes": [1, 2]}
+    space = write_space(tmp_path / "lora.yaml", "attention", lora)
     out = tmp_path / "run"
     result = pipeline.run(material.config(precision="bf16", space=str(space)), out=out)
     assert result.summary["exports"]["native"]["verified"]
