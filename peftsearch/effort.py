@@ -17,6 +17,8 @@ from peftsearch.config import RunConfig
 WEIGHT_STEP, GATE_STEP = 1.4, 1.8
 #: A forward alone, in steps: the backbone is frozen, so a backward is about one more forward.
 FORWARD = 1 / 2
+#: Batches over which first-order importance is averaged.
+IMPORTANCE_BATCHES = 16
 #: Gate passes of a step by ``search.bilevel``.
 _GATE_PASSES = {"first": 1, "single": 1, "second": 4}
 

@@ -54,7 +54,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(60, 1)
+    steps: int = _range(50, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)
@@ -64,7 +64,7 @@ class SearchConfig:
     bilevel: str = _choice("first", BILEVEL)
     architectures_per_batch: int = _range(4, 1)
     probed_fraction: float = _range(0.25, 0, 1, above=True)
-    measured: int = _range(24, 1)
+    measured: int = _range(16, 1)
     valid_rows: int = _range(128, 1)
     stable_checks: int = _range(5, 0)
     log_every: int = _range(10, 1)

@@ -1,8 +1,8 @@
 """Ours: priced gates propose, measurement and real trainings decide, the knapsack keeps the budget.
 
 1. Gates under one price per parameter are trained bilevel on hard samples near the budget.
-2. The supernet scores architectures drawn from them; an additive model is fitted, with the gates
-   as its prior opinion.
+2. The supernet scores architectures drawn from them, and an additive model is fitted; its prior
+   opinion is what the loss would miss most, to first order.
 3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
    and random fill. After each batch of first-rung scores the model is fitted again, now to real
    trainings with the supernet as prior, and proposes the next batch.
@@ -25,6 +25,7 @@ from peftsearch.race import Contestant, Trials, halving
 from peftsearch.search.measure import Sample, draw
 from peftsearch.seeds import derive
 from peftsearch.strategies import base
+from peftsearch.strategies.saliency import importance
 from peftsearch.supernet.gates import PricedGates
 from peftsearch.values import ValueModel, Values, fit
 from peftsearch.workspace import Workspace
@@ -65,15 +66,20 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
 
 
 def spent(work: Workspace) -> float:
-    """Return the cost of search and measurement, in single trainings."""
+    """Return the cost of search, importance and measurement, in single trainings."""
     config = work.config
+    searched = effort.search_trainings(config)
+    searched += effort.gate_trainings(config, effort.IMPORTANCE_BATCHES)
     rows = min(config.search.valid_rows, len(work.features.search_valid))
     measured = effort.measure_trainings(config, config.search.measured, rows)
-    return effort.search_trainings(config) + measured
+    return searched + measured
 
 
 def supernet_values(work: Workspace) -> Values:
-    """Measure architectures drawn from the gates, and fit values to what is seen."""
+    """Measure architectures drawn from the gates, and fit values to what is seen.
+
+    Importance needs hardly any passes and is a good prior; alone it does not know the budget.
+    """
     gates = PricedGates(work.space)
     supernet = base.restore_supernet(work, gates)
     config, limit = work.config, work.budget.limit
@@ -87,7 +93,7 @@ def supernet_values(work: Workspace) -> Values:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    values = fit(work.space, drawn, _seen(samples), from_gates).values()
+    values = fit(work.space, drawn, _seen(samples), importance(work)).values()
     base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
     return values
 

@@ -22,9 +22,6 @@ STRATEGY = {
     "search-valid, by the gradient of their masks",
 }
 
-#: Batches of search-valid over which importance is averaged.
-_BATCHES = 16
-
 
 class EverythingOn(nn.Module):
     """No architecture parameters: the largest candidate of every method is on at every gate."""
@@ -57,7 +54,7 @@ class EverythingOn(nn.Module):
 def search(work: Workspace) -> int:
     """Train all weights together for what measuring importance leaves of the allowance."""
     gates = EverythingOn(work.space)
-    allowed = work.config.trainings - effort.gate_trainings(work.config, _BATCHES)
+    allowed = work.config.trainings - effort.gate_trainings(work.config, effort.IMPORTANCE_BATCHES)
     return base.train_supernet(work, gates, train_gates=False, allowed=allowed)
 
 
@@ -77,7 +74,7 @@ def importance(work: Workspace) -> Values:
     total = torch.zeros_like(gates.on)
     model.eval()
     try:
-        for step in range(_BATCHES):
+        for step in range(effort.IMPORTANCE_BATCHES):
             picked = [rows[i] for i in order.indices(step)]
             choices = gates.on.unsqueeze(0).clone().requires_grad_()
             supernet.set(choices, len(picked))
@@ -85,8 +82,8 @@ def importance(work: Workspace) -> Values:
             with work.session.accelerator.autocast():
                 loss = work.format.loss(model, batch)
             (gradient,) = torch.autograd.grad(loss, [choices])
-            total += gradient[0].abs() / _BATCHES
-        work.charged += effort.gate_trainings(work.config, _BATCHES)
+            total += gradient[0].abs() / effort.IMPORTANCE_BATCHES
+        work.charged += effort.gate_trainings(work.config, effort.IMPORTANCE_BATCHES)
     finally:
         supernet.remove()
     return base.by_gate(work.space, total)

@@ -49,7 +49,7 @@ def test_nothing_given_is_the_built_in_default() -> None:
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("quick", (3.9, 60, 24, 160, 3, 1)),
+        ("quick", (3.9, 50, 16, 160, 3, 1)),
         ("standard", (8, 1000, 100, 1000, 5, 3)),
         ("thorough", (20, 6000, 300, 3000, 5, 5)),
     ],
@@ -86,8 +86,8 @@ def test_the_preset_may_come_from_any_layer_and_stays_below_the_file(tmp_path: P
     config = resolve(path)
     assert (config.search.steps, config.seeds) == (6000, 2)
     assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 1000
-    assert resolve(path, flags={"preset": "quick"}).search.steps == 60
-    assert resolve(path, overrides=["preset=quick"]).search.steps == 60
+    assert resolve(path, flags={"preset": "quick"}).search.steps == 50
+    assert resolve(path, overrides=["preset=quick"]).search.steps == 50
 
 
 def test_learning_rates_are_merged_by_method(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_resume_refuses_other_values_and_shows_them() -> None:
     lines = caught.value.message.splitlines()
     assert lines[1:] == [
         "  seed: the run has 0, asked for is 4",
-        "  search.steps: the run has 60, asked for is 9",
+        "  search.steps: the run has 50, asked for is 9",
         "  learning_rates.lora: the run has None, asked for is 1.0",
     ]
     assert "--out DIR" in caught.value.hint
