@@ -17,8 +17,8 @@ from peftsearch.config import RunConfig
 WEIGHT_STEP, GATE_STEP = 1.4, 1.8
 #: A forward alone, in steps: the backbone is frozen, so a backward is about one more forward.
 FORWARD = 1 / 2
-#: Batches over which first-order importance is averaged.
-IMPORTANCE_BATCHES = 16
+#: Batches over which first-order importance is averaged, and their share of a training at most.
+_IMPORTANCE, _IMPORTANCE_SHARE = 16, 0.1
 #: Gate passes of a step by ``search.bilevel``.
 _GATE_PASSES = {"first": 1, "single": 1, "second": 4}
 
@@ -75,6 +75,11 @@ def search_trainings(config: RunConfig, *, gates: bool = True) -> float:
 def measure_trainings(config: RunConfig, count: int, rows: int) -> float:
     """Return the cost of scoring ``count`` architectures on ``rows`` rows with shared weights."""
     return count * rows * FORWARD / _rows(config)
+
+
+def importance_batches(config: RunConfig) -> int:
+    """Return over how many batches first-order importance is averaged."""
+    return max(1, min(_IMPORTANCE, round(_IMPORTANCE_SHARE * config.retrain.steps)))
 
 
 def gate_trainings(config: RunConfig, count: int) -> float:

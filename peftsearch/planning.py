@@ -79,7 +79,7 @@ def _stages(config: RunConfig, uniform: int, selection: int) -> list[dict[str, A
     scoring = effort.measure_trainings(config, 1, selection)
     measured = effort.measure_trainings(config, config.search.measured, config.search.valid_rows)
     shares = effort.rungs(config.race.first_rung, config.race.last_rung)
-    importance = effort.gate_trainings(config, effort.IMPORTANCE_BATCHES)
+    importance = effort.gate_trainings(config, effort.importance_batches(config))
     left = config.trainings - effort.search_trainings(config) - importance - measured
     steps = round(shares[-1] * config.retrain.steps)
     baselines = (uniform + config.retrain.random_baselines) * config.seeds

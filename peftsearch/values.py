@@ -27,9 +27,9 @@ Numbers = npt.NDArray[np.float64]
 Values = list[list[float]]
 
 #: Prior deviation of each kind of weight, in deviations of the observed scores.
-_OWN, _METHOD, _OPINION, _LEVEL = 1.0, 0.25, 0.5, 2.0
+_OWN, _METHOD, _OPINION, _LEVEL = 0.5, 0.25, 0.5, 2.0
 #: Deviation of the noise in the same unit.
-_NOISE = 0.7
+_NOISE = 1.0
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def spent(work: Workspace) -> float:
     """Return the cost of search, importance and measurement, in single trainings."""
     config = work.config
     searched = effort.search_trainings(config)
-    searched += effort.gate_trainings(config, effort.IMPORTANCE_BATCHES)
+    searched += effort.gate_trainings(config, effort.importance_batches(config))
     rows = min(config.search.valid_rows, len(work.features.search_valid))
     measured = effort.measure_trainings(config, config.search.measured, rows)
     return searched + measured

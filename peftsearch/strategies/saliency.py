@@ -7,11 +7,14 @@ from torch import Tensor, nn
 
 from peftsearch import effort
 from peftsearch.batches import Batches
+from peftsearch.errors import DivergedError
 from peftsearch.race import Standing, Trials
 from peftsearch.seeds import derive
+from peftsearch.session import finite
 from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
 from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.training import divergence_hint
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
 
@@ -54,7 +57,8 @@ class EverythingOn(nn.Module):
 def search(work: Workspace) -> int:
     """Train all weights together for what measuring importance leaves of the allowance."""
     gates = EverythingOn(work.space)
-    allowed = work.config.trainings - effort.gate_trainings(work.config, effort.IMPORTANCE_BATCHES)
+    batches = effort.importance_batches(work.config)
+    allowed = work.config.trainings - effort.gate_trainings(work.config, batches)
     return base.train_supernet(work, gates, train_gates=False, allowed=allowed)
 
 
@@ -66,24 +70,33 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
 
 
 def importance(work: Workspace) -> Values:
-    """Return for each candidate the mean of |d loss / d mask|: what taking it away would change."""
+    """Return for each candidate the mean of |d loss / d mask|: what taking it away would change.
+
+    Raises:
+        DivergedError: The loss is not finite.
+    """
     gates = EverythingOn(work.space)
     supernet = base.restore_supernet(work, gates)
     rows, model = work.features.search_valid, work.backbone.model
     order = Batches(len(rows), work.config.search.batch_size, derive(work.config.seed, "saliency"))
+    methods = list(supernet.weight_parameters())
     total = torch.zeros_like(gates.on)
+    batches = effort.importance_batches(work.config)
     model.eval()
     try:
-        for step in range(effort.IMPORTANCE_BATCHES):
+        for step in range(batches):
             picked = [rows[i] for i in order.indices(step)]
             choices = gates.on.unsqueeze(0).clone().requires_grad_()
             supernet.set(choices, len(picked))
             batch = work.session.to_device(work.format.collate(picked))
             with work.session.accelerator.autocast():
                 loss = work.format.loss(model, batch)
+            if not finite(loss):
+                message = f"The supernet diverged: its loss on search-valid is {float(loss)}."
+                raise DivergedError(message, divergence_hint(work.config, methods))
             (gradient,) = torch.autograd.grad(loss, [choices])
-            total += gradient[0].abs() / effort.IMPORTANCE_BATCHES
-        work.charged += effort.gate_trainings(work.config, effort.IMPORTANCE_BATCHES)
+            total += gradient[0].abs() / batches
+        work.charged += effort.gate_trainings(work.config, effort.importance_batches(work.config))
     finally:
         supernet.remove()
     return base.by_gate(work.space, total)

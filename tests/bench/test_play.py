@@ -60,6 +60,7 @@ def test_shared_weights_are_charged(tiny: Tiny) -> None:
     few = played(tiny, "priced").searched
     # Distinct architectures near the budget may be fewer than were asked for.
     most = effort.measure_trainings(config, config.search.measured, rows)
+    most += effort.gate_trainings(config, effort.importance_batches(config))
     assert steps < few <= steps + most
     assert played(tiny, "uniform").searched == played(tiny, "random").searched == 0
 
@@ -72,7 +73,8 @@ def test_the_strategy_of_contributing_plays(
     (tmp_path / "blind_strategy.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     card = StrategyCard("blind", "", "", "blind_strategy")
-    monkeypatch.setattr("peftsearch.strategies.base.strategies", lambda: {"blind": card})
+    for place in ("catalogue", "strategies.base"):
+        monkeypatch.setattr(f"peftsearch.{place}.strategies", lambda: {"blind": card})
     found = played(tiny, "blind")
     assert (found.trainings, found.searched, found.violation) == (0, 0, 0)
 

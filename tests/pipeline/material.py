@@ -51,7 +51,7 @@ SHORT: dict[str, Any] = {
         "log_every": 1,
         "checkpoint_every": 3,
     },
-    "trainings": 8,
+    "trainings": 20,
     "race": {"first_rung": 0.5, "last_rung": 1.0},
     "retrain": {"steps": 5, "batch_size": 8, "checkpoint_every": 2, "random_baselines": 1},
 }

@@ -71,7 +71,7 @@ def test_the_built_in_task(tmp_path: Path) -> None:
         "train_rows": 400,
         "test_rows": 64,
         "search": {"steps": 20, "measured": 4, "valid_rows": 32},
-        "trainings": 12,
+        "trainings": 30,
         "race": {"first_rung": 0.5},
         "retrain": {"steps": 6, "random_baselines": 1},
     }

@@ -79,8 +79,9 @@ def _stopping(
         [("search", 1), ("search", 5), ("search", 8), ("retrain", 3)],
         [
             ("discretise", 2, "", "measure"),
+            ("discretise", 1, "uniform"),
             ("discretise", 1, "gates"),
-            ("discretise", 3, "uniform"),
+            ("discretise", 3),
         ],
         [("retrain", 5), ("baselines", 2, "random"), ("search", 4)],
         [("prepare", 0, "", "start"), ("discretise", 0, "", "finish"), ("export", 0, "", "start")],

@@ -51,7 +51,7 @@ def test_the_posterior_mean_is_that_of_ridge_regression() -> None:
     spread = np.sqrt(sum(np.var(row) for row in opinion))
 
     def features(architecture: tuple[int, ...]) -> list[float]:
-        own = [float(architecture[g] == i) for g in range(3) for i in (1, 2, 3)]
+        own = [0.5 * float(architecture[g] == i) for g in range(3) for i in (1, 2, 3)]
         shared = [0.25 * sum(i == m for i in architecture) for m in (1, 2, 3)]
         said = sum(opinion[g][i] for g, i in enumerate(architecture)) / spread
         return [*own, *shared, 0.5 * said, 2.0]
@@ -59,7 +59,7 @@ def test_the_posterior_mean_is_that_of_ridge_regression() -> None:
     design = np.array([features(a) for a in architectures])
     targets = (scores - scores.mean()) / scores.std()
     before = np.array([0.0] * 12 + [2.0, 0.0])  # the opinion counts once, until scores object
-    ridge = Ridge(alpha=0.7**2, fit_intercept=False).fit(design, targets - design @ before)
+    ridge = Ridge(alpha=1.0, fit_intercept=False).fit(design, targets - design @ before)
     expected = np.array([features(a) for a in everything(made)]) @ (ridge.coef_ + before)
     model = fit(made, architectures, scores.tolist(), opinion)
     found = totals(model.values(), everything(made))

@@ -86,7 +86,7 @@ def small_t5() -> Any:
 
 def talkative(model: Any) -> Any:
     """Give a model a head of its own: with tied embeddings a random one repeats one word."""
-    generator = torch.Generator().manual_seed(14)
+    generator = torch.Generator().manual_seed(18)
     shape = model.lm_head.weight.shape
     model.lm_head.weight = torch.nn.Parameter(torch.randn(shape, generator=generator))
     return model
