@@ -92,7 +92,7 @@ def importance(work: Workspace) -> Values:
             with work.session.accelerator.autocast():
                 loss = work.format.loss(model, batch)
             if not finite(loss):
-                message = f"The supernet diverged: its loss on search-valid is {float(loss)}."
+                message = f"The supernet diverged: its loss on search-valid is {float(loss.detach())}."
                 raise DivergedError(message, divergence_hint(work.config, methods))
             (gradient,) = torch.autograd.grad(loss, [choices])
             total += gradient[0].abs() / batches
