@@ -92,11 +92,13 @@ def importance(work: Workspace) -> Values:
             with work.session.accelerator.autocast():
                 loss = work.format.loss(model, batch)
             if not finite(loss):
-                message = f"The supernet diverged: its loss on search-valid is {float(loss.detach())}."
-                raise DivergedError(message, divergence_hint(work.config, methods))
+                raise DivergedError(
+                    f"The supernet diverged: its loss on search-valid is {float(loss.detach())}.",
+                    divergence_hint(work.config, methods),
+                )
             (gradient,) = torch.autograd.grad(loss, [choices])
             total += gradient[0].abs() / batches
-        work.charged += effort.gate_trainings(work.config, effort.importance_batches(work.config))
+        work.charged += effort.gate_trainings(work.config, batches)
     finally:
         supernet.remove()
     return base.by_gate(work.space, total)
