@@ -54,6 +54,9 @@ def discretise(work: Workspace) -> int:
     trials = RealTrials(work)
     verdict = strategy(work.config.strategy).choose(work, trials)
     result = race_json(work, verdict.standings, trials)
+    if verdict.certainty is not None:
+        pairs = zip(work.space.gates, verdict.certainty, strict=True)
+        result["certainty"] = [{"site": g.site.id, "share": round(s, 4)} for g, s in pairs]
     run.write_json("race.json", result)
     verdict.winner.architecture.save(run.file("architecture.json"))
     trials.tidy()

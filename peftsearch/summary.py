@@ -18,6 +18,8 @@ DIVERGED = "diverged.json"
 _NOISE = 2.0
 #: How far above chance the best measured architecture must be for the supernet to have learned.
 _LEARNED = 0.02
+#: Share of plausible values that must agree with the choice at a gate.
+_CERTAIN = 0.5
 #: Probability on (nearly) free candidates from which a search has collapsed.
 _COLLAPSED = 0.9
 
@@ -150,6 +152,7 @@ class _Facts:
             self._one_seed,
             self._learned,
             self._collapsed,
+            self._uncertain,
             self._seeds_disagree,
             self._simplest,
             self._diverged,
@@ -224,6 +227,16 @@ class _Facts:
         return "gates_collapsed", (
             f"At the end of the search {100 * masses[-1]:.0f} % of the gates' probability lies on "
             f"candidates that cost nothing or nearly nothing: the gates did not spend the budget."
+        )
+
+    def _uncertain(self) -> tuple[str, str] | None:
+        shares = [row["share"] for row in self.race.get("certainty", ())]
+        doubtful = sum(share < _CERTAIN for share in shares)
+        if 2 * doubtful <= len(shares):
+            return None
+        return "architecture_uncertain", (
+            f"At {doubtful} of {len(shares)} gates another method is at least as plausible after "
+            f"all that was measured and raced: another seed may well find another architecture."
         )
 
     def _seeds_disagree(self) -> tuple[str, str] | None:

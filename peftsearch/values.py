@@ -61,6 +61,11 @@ class ValueModel:
         return [[next(flat) for _ in gate.candidates] for gate in self.space.gates]
 
 
+def additive(values: Sequence[Sequence[float]], candidates: Sequence[int]) -> float:
+    """Return the value of an architecture: the sum over its candidates, one index per gate."""
+    return sum(row[i] for row, i in zip(values, candidates, strict=True))
+
+
 def fit(
     space: SearchSpace,
     architectures: Sequence[Sequence[int]],

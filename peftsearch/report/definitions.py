@@ -40,6 +40,7 @@ ALERT_TITLES = {
     "uniform_won_race": "A uniform architecture won the race",
     "one_method_only": "One method only",
     "gates_collapsed": "The gates collapsed",
+    "architecture_uncertain": "The architecture is uncertain",
     "seeds_disagree": "Seeds disagree",
     "simplest_returned": "The simplest of equals was taken",
     "unfinished": "Unfinished run",

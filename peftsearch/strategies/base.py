@@ -44,10 +44,13 @@ class Verdict:
     Attributes:
         standings: Every contestant and how far it came, the winner first.
         values: Value of every candidate by gate, if the strategy has such an opinion.
+        certainty: For each gate, the share of equally plausible values under which the best
+            architecture takes the winner's method there; ``None`` if the strategy cannot say.
     """
 
     standings: Sequence[Standing]
     values: Values | None = None
+    certainty: Sequence[float] | None = None
 
     @property
     def winner(self) -> Contestant:

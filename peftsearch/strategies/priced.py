@@ -4,8 +4,8 @@
 2. The supernet scores architectures drawn from them, and an additive model is fitted; its prior
    opinion is what the loss would miss most, to first order.
 3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
-   and random fill. After each batch of first-rung scores the model is fitted again, now to real
-   trainings with the supernet as prior, and proposes the next batch.
+   of the best methods and random fill. After each batch of first-rung scores the model is fitted
+   again, now to real trainings with the supernet as prior, and proposes the next batch.
 
 Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack, Thompson
 sampling (1933) and successive halving (arXiv 1502.07943).
@@ -13,12 +13,15 @@ sampling (1933) and successive halving (arXiv 1502.07943).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from peftsearch import effort
+from peftsearch.architecture import NONE, Architecture
+from peftsearch.baselines import UNIFORM, uniform_in
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Trials, halving
@@ -27,7 +30,7 @@ from peftsearch.seeds import derive
 from peftsearch.strategies import base
 from peftsearch.strategies.saliency import importance
 from peftsearch.supernet.gates import PricedGates
-from peftsearch.values import ValueModel, Values, fit
+from peftsearch.values import ValueModel, Values, additive, fit
 from peftsearch.workspace import Workspace
 
 STRATEGY = {
@@ -39,10 +42,10 @@ STRATEGY = {
 _ROUNDS = 3
 #: Share of the gates in which two proposals of one round differ.
 _DIVERSITY = 0.1
-#: Random architectures that race besides.
-_RANDOM = 1
-#: Share of the race for uniform and random architectures, at most.
-_OTHERS = 0.7
+#: Draws from the posterior that say how certain the winner is.
+_PLAUSIBLE = 40
+#: Uniform and random architectures that race besides.
+_UNIFORM, _RANDOM = 2, 1
 
 
 def search(work: Workspace) -> int:
@@ -56,13 +59,24 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     shares = base.shares(work)
     left = base.allowance(work, spent(work))
     count = effort.affordable(left, shares, trials.scoring)
-    uniform = base.uniform_contestants(work, trials)
-    others = base.different([*uniform, *base.random_contestants(work, _RANDOM)])
     race = _Race(work, trials, shares[0], opinion)
-    race.enter(others[: max(1, round(_OTHERS * count))])
-    for left in range(_ROUNDS, 0, -1):
-        race.propose((count - len(race.contestants)) // left, drawn=left < _ROUNDS)
-    return base.Verdict(halving(trials, race.contestants, shares), race.model().values())
+    race.enter(others(work, trials, opinion)[: max(1, count - _ROUNDS)])
+    for rounds in range(_ROUNDS, 0, -1):
+        race.propose((count - len(race.contestants)) // rounds, drawn=rounds < _ROUNDS)
+    standings, model = halving(trials, race.contestants, shares), race.model()
+    certain = certainty(work, model, standings[0].contestant.architecture)
+    return base.Verdict(standings, model.values(), certain)
+
+
+def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]:
+    """Return the uniform architectures of the methods that promise most, and random fill."""
+
+    def worth(entry: Contestant) -> float:
+        inside = uniform_in(work.space, UNIFORM[entry.name], work.budget.limit)
+        return additive(opinion, inside) if inside else -math.inf
+
+    uniform = sorted(base.uniform_contestants(work, trials), key=worth, reverse=True)
+    return base.different([*uniform[:_UNIFORM], *base.random_contestants(work, _RANDOM)])
 
 
 def spent(work: Workspace) -> float:
@@ -107,6 +121,23 @@ def _seen(samples: Sequence[Sample]) -> list[float]:
     spread = table.std(axis=0)
     scaled = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return [float(value) for value in scaled.mean(axis=1)]
+
+
+def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[float]:
+    """Return for each gate how often the best architecture takes the winner's method there.
+
+    The best under values drawn from the posterior: what else they could be, after all that was
+    measured and raced.
+    """
+    rng = np.random.default_rng(derive(work.config.seed, "certainty"))
+    chosen = {(choice.site, choice.method) for choice in winner.active}
+    agreed = np.zeros(len(work.space.gates))
+    for _ in range(_PLAUSIBLE):
+        best = solve(work.space, model.draw(rng), work.budget.limit)
+        for g, (gate, i) in enumerate(zip(work.space.gates, best, strict=True)):
+            own = {c.method for c in gate.candidates if (gate.site.id, c.method) in chosen}
+            agreed[g] += gate.candidates[i].method in (own or {NONE})
+    return [float(share) for share in agreed / _PLAUSIBLE]
 
 
 class _Race:

@@ -35,6 +35,7 @@ def make(
     max_cost: int = 50_000,
     top: float = 0.8,
     contestants: list[dict[str, Any]] | None = None,
+    certainty: tuple[float, ...] = (),
 ) -> Path:
     """Write the files of a finished run."""
     write_text(run / "config.yaml", "{seed: 7, strategy: priced, trainings: 4}\n")
@@ -46,6 +47,7 @@ def make(
     write_json(run / "sites.json", sites)
     race = {"metric": "accuracy", "winner": winner, "trainings": 2.5}
     race |= {"contestants": contestants or [{}, {}, {}]}
+    race["certainty"] = [{"site": LORA.site, "share": share} for share in certainty]
     write_json(run / "race.json", race)
     measured = {"chance": 0.5, "samples": [{"score": 0.4}, {"score": top}]}
     write_json(run / "search" / "measured.json", measured)
@@ -140,6 +142,18 @@ def test_the_uniform_architecture_won_the_race(tmp_path: Path) -> None:
     summary = summarise(run)
     assert summary["headline"].startswith("The uniform architecture uniform-lora won the race: ")
     assert codes(summary) == {"uniform_won_race", "one_method_only"}
+
+
+@pytest.mark.parametrize(
+    ("certainty", "alerted"),
+    [((), False), ((0.9, 0.8), False), ((0.9, 0.4), False), ((0.4, 0.3, 0.9), True)],
+)
+def test_the_architecture_is_uncertain(
+    tmp_path: Path, certainty: tuple[float, ...], alerted: bool
+) -> None:
+    make(tmp_path, found=entry(0.8, 0.82), baselines={}, certainty=certainty)
+    codes = [alert["code"] for alert in summarise(tmp_path)["alerts"]]
+    assert ("architecture_uncertain" in codes) == alerted
 
 
 def test_one_seed(tmp_path: Path) -> None:

@@ -149,3 +149,6 @@ def test_the_whole_strategy_finds_it(
     assert base.candidates_of(work.space, verdict.winner.architecture) == tuple(best)
     assert verdict.winner.source == "gates"
     assert verdict.winner.architecture.num_params <= work.budget.limit
+    assert verdict.certainty is not None
+    assert len(verdict.certainty) == len(work.space.gates)
+    assert all(share > 0.5 for share in verdict.certainty)
