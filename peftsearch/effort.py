@@ -68,7 +68,8 @@ def search_trainings(config: RunConfig, *, gates: bool = True) -> float:
     warm = round(settings.steps * settings.warmup_fraction)
     passes = settings.steps * WEIGHT_STEP
     if gates:
-        passes += (settings.steps - warm) * GATE_STEP * _GATE_PASSES[settings.bilevel]
+        steps = sum(step % settings.gate_every == 0 for step in range(warm, settings.steps))
+        passes += steps * GATE_STEP * _GATE_PASSES[settings.bilevel]
     return passes * settings.batch_size / _rows(config)
 
 

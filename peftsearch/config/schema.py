@@ -43,6 +43,7 @@ class SearchConfig:
         temperature_end: Temperature at the last step, > 0, at most ``temperature_start``.
         exploration_end: Share of uniform sampling left at the last step, in [0, 1].
         bilevel: ``first``, ``second`` (DARTS finite differences) or ``single`` (control).
+        gate_every: Steps of the weights for one of the gates, >= 1.
         architectures_per_batch: Architectures sampled for each batch, >= 1.
         probed_fraction: Share of the candidates that were not sampled whose gradients a step of
             the gates takes besides, in (0, 1]; less is faster and noisier.
@@ -62,6 +63,7 @@ class SearchConfig:
     temperature_end: float = _range(0.5, 0, above=True)
     exploration_end: float = _range(0.05, 0, 1)
     bilevel: str = _choice("first", BILEVEL)
+    gate_every: int = _range(5, 1)
     architectures_per_batch: int = _range(4, 1)
     probed_fraction: float = _range(0.25, 0, 1, above=True)
     measured: int = _range(16, 1)

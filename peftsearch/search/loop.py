@@ -4,7 +4,8 @@ Place in the flow: supernet -> search. Reads the supernet and two lists of featu
 ``search/checkpoint.safetensors``, ``search/alphas.jsonl`` and events.
 
     every step          w <- AdamW(w, d_w L_train(w, z)),      z ~ priced gates, hard
-    after the warm-up   a <- Adam(a, d_a L_valid(w, z(a)))     straight through z and the price
+    after the warm-up   a <- Adam(a, d_a L_valid(w, z(a)))     straight through z and the price,
+                                                               every few steps
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class Search:
         now = schedules.at(self.step, self.config)
         set_rates(optimiser, schedule(self.step, self.config.steps, 0.06))
         valid_loss = None
-        if self.arch is not None and not now.warming_up:
+        due = self.step % self.config.gate_every == 0
+        if self.arch is not None and due and not now.warming_up:
             valid_loss = self._gate_step(self.arch, now, train_rows, valid_rows)
         train_loss = self._weight_step(optimiser, now, train_rows)
         last = self.step + 1 == self.config.steps

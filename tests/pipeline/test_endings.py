@@ -47,7 +47,7 @@ def _search_only(
 def test_the_bilevel_modes_differ(material: Material, tmp_path: Path) -> None:
     alphas = {}
     for mode in ("first", "second", "single"):
-        tensors, steps = _search_only(material, tmp_path / mode, bilevel=mode)
+        tensors, steps = _search_only(material, tmp_path / mode, bilevel=mode, gate_every=1)
         alphas[mode] = tensors["gates/alphas"]
         assert len(steps) == 8
         assert [e["phase"] for e in steps] == ["warmup"] * 2 + ["search"] * 6

@@ -47,7 +47,8 @@ def test_affordable_is_the_most_that_fits(allowance: float) -> None:
 
 def test_the_search_is_counted_in_passes() -> None:
     """Ten steps, three of them without gates: 10 weight passes, 7 of the gates, 28 in 2nd order."""
-    config = RunConfig(search=SearchConfig(steps=10, warmup_fraction=0.3, batch_size=32))
+    settings = SearchConfig(steps=10, warmup_fraction=0.3, batch_size=32, gate_every=1)
+    config = RunConfig(search=settings)
     single = config.retrain.steps  # of 32 rows as well
     first = (10 * effort.WEIGHT_STEP + 7 * effort.GATE_STEP) / single
     assert effort.search_trainings(config) == pytest.approx(first)
@@ -57,3 +58,6 @@ def test_the_search_is_counted_in_passes() -> None:
     second = replace(config, search=replace(config.search, bilevel="second"))
     extra = 21 * effort.GATE_STEP / single
     assert effort.search_trainings(second) == pytest.approx(first + extra)
+    seldom = replace(config, search=replace(config.search, gate_every=4))  # steps 4 and 8
+    less = 5 * effort.GATE_STEP / single
+    assert effort.search_trainings(seldom) == pytest.approx(first - less)
