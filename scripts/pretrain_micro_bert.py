@@ -18,30 +18,18 @@ with ``--model micro-bert``.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import pretraining as shared
 import torch
-from pretraining import (
-    IGNORED,
-    MODEL_MAX_LENGTH,
-    POOL_SIZE,
-    Batch,
-    batches_of,
-    padded,
-    run,
-    save,
-    train,
-    word_tokenizer,
-)
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 from transformers.models.bert.modeling_bert import BertPooler
 
-from peftsearch.micro import MODEL_DIRS
-from peftsearch.micro.corpus import Example, examples
+from peftsearch.micro.corpus import Example
 from peftsearch.micro.sentences import QUANTIFIERS
 
 SCHEDULE = (
@@ -71,7 +59,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
         special_tokens=[(token, SPECIAL.index(token)) for token in (CLS, SEP)],
     )
-    return word_tokenizer(
+    return shared.word_tokenizer(
         SPECIAL,
         template,
         pad_token=PAD,
@@ -83,7 +71,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(vocab_size: int, seed: int) -> BertForMaskedLM:
+def build_model(vocab_size: int) -> BertForMaskedLM:
     """Return an untrained micro BERT: 4 layers of width 64."""
     config = BertConfig(
         vocab_size=vocab_size,
@@ -91,13 +79,12 @@ def build_model(vocab_size: int, seed: int) -> BertForMaskedLM:
         intermediate_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
-        max_position_embeddings=MODEL_MAX_LENGTH,
+        max_position_embeddings=shared.MODEL_MAX_LENGTH,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         initializer_range=0.05,
         pad_token_id=SPECIAL.index(PAD),
     )
-    torch.manual_seed(seed)
     return BertForMaskedLM(config)
 
 
@@ -138,21 +125,20 @@ def _tagged(words: Sequence[str], target: str) -> Iterator[Pair]:
 
 def batches(
     tokenizer: PreTrainedTokenizerFast, pool: Sequence[Example], seed: int
-) -> Iterator[Batch]:
+) -> Iterator[shared.Batch]:
     """Yield batches without end, long and short examples apart."""
     ids: dict[str, int] = tokenizer.get_vocab()
     problems = [problem(example) for example in pool]
-    inputs = padded([[ids[token] for token, _ in pairs] for pairs in problems], ids[PAD])
-    labels = padded([[ids.get(word, IGNORED) for _, word in pairs] for pairs in problems], IGNORED)
-    lengths = (inputs != ids[PAD]).sum(1)
-    for index in batches_of(lengths > LONG, seed):
-        # Cut the columns that are padding everywhere in this batch: they only cost time.
-        width = int(lengths[index].max())
-        tokens = inputs[index][:, :width]
+    inputs = shared.padded([[ids[token] for token, _ in pairs] for pairs in problems], ids[PAD])
+    labels = shared.padded(
+        [[ids.get(word, shared.IGNORED) for _, word in pairs] for pairs in problems], shared.IGNORED
+    )
+    for index in shared.batches_of((inputs != ids[PAD]).sum(1) > LONG, seed):
+        tokens = shared.cut(inputs[index], ids[PAD])
         yield {
             "input_ids": tokens,
             "attention_mask": (tokens != ids[PAD]).long(),
-            "labels": labels[index][:, :width].contiguous(),
+            "labels": labels[index][:, : tokens.shape[1]].contiguous(),
         }
 
 
@@ -170,16 +156,11 @@ def add_pooler(model: BertForMaskedLM) -> None:
 def pretrain(out: Path, seed: int) -> None:
     """Build, train and save model and tokenizer."""
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer), seed)
-
-    def stream(stage: str) -> Iterator[Batch]:
-        asked = (e for e in examples(stage, seed) if not e[0].startswith(_GENERATED))
-        return batches(tokenizer, list(itertools.islice(asked, POOL_SIZE)), seed)
-
-    train(model, SCHEDULE, stream)
+    model = build_model(len(tokenizer))
+    shared.train(model, SCHEDULE, partial(batches, tokenizer), seed, without=_GENERATED)
     add_pooler(model)
-    save(model, tokenizer, out)
+    shared.save(model, tokenizer, out)
 
 
 if __name__ == "__main__":
-    run("Pretrain the built-in micro BERT.", MODEL_DIRS["micro-bert"], pretrain)
+    shared.run("micro-bert", pretrain)

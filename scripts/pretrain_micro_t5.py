@@ -14,27 +14,16 @@ measured by ``benchmarks/micro_figures.py``.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import pretraining as shared
 import torch
-from pretraining import (
-    IGNORED,
-    POOL_SIZE,
-    Batch,
-    batches_of,
-    padded,
-    run,
-    save,
-    train,
-    word_tokenizer,
-)
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from peftsearch.micro import MODEL_DIRS
-from peftsearch.micro.corpus import NUM_SENTINELS, Example, examples, sentinel
+from peftsearch.micro.corpus import NUM_SENTINELS, Example, sentinel
 
 SCHEDULE = (
     ("a", 3000, 3e-3),
@@ -54,7 +43,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     template = TemplateProcessing(
         single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, 1)]
     )
-    return word_tokenizer(
+    return shared.word_tokenizer(
         [PAD, EOS, UNK, *SENTINELS],
         template,
         pad_token=PAD,
@@ -64,7 +53,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(vocab_size: int, seed: int) -> T5ForConditionalGeneration:
+def build_model(vocab_size: int) -> T5ForConditionalGeneration:
     """Return an untrained micro T5: 3 encoder and 2 decoder layers of width 64."""
     config = T5Config(
         vocab_size=vocab_size,
@@ -82,30 +71,27 @@ def build_model(vocab_size: int, seed: int) -> T5ForConditionalGeneration:
         eos_token_id=1,
         decoder_start_token_id=0,
     )
-    torch.manual_seed(seed)
     return T5ForConditionalGeneration(config)
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pad: int) -> torch.Tensor:
     """Return token ids of shape (number of texts, longest), padded with ``pad``, int64."""
     ids: dict[str, int] = tokenizer.get_vocab()
-    return padded([[ids[token] for token in (*text.split(), EOS)] for text in texts], pad)
+    return shared.padded([[ids[token] for token in (*text.split(), EOS)] for text in texts], pad)
 
 
 def batches(
     tokenizer: PreTrainedTokenizerFast, pool: Sequence[Example], seed: int
-) -> Iterator[Batch]:
+) -> Iterator[shared.Batch]:
     """Yield batches without end; one holds either one-word answers or longer targets."""
     sources = encode(tokenizer, [source for source, _ in pool], pad=0)
-    targets = encode(tokenizer, [target for _, target in pool], pad=IGNORED)
-    for index in batches_of((targets != IGNORED).sum(1) > 2, seed):
-        # Cut the columns that are padding everywhere in this batch: they only cost time.
-        source = sources[index][:, : int((sources[index] != 0).sum(1).max())]
-        target = targets[index][:, : int((targets[index] != IGNORED).sum(1).max())]
+    targets = encode(tokenizer, [target for _, target in pool], pad=shared.IGNORED)
+    for index in shared.batches_of((targets != shared.IGNORED).sum(1) > 2, seed):
+        source = shared.cut(sources[index], 0)
         yield {
             "input_ids": source,
             "attention_mask": (source != 0).long(),
-            "labels": target.contiguous(),
+            "labels": shared.cut(targets[index], shared.IGNORED).contiguous(),
             "use_cache": False,
         }
 
@@ -113,15 +99,10 @@ def batches(
 def pretrain(out: Path, seed: int) -> None:
     """Build, train and save model and tokenizer."""
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer), seed)
-
-    def stream(stage: str) -> Iterator[Batch]:
-        pool = list(itertools.islice(examples(stage, seed), POOL_SIZE))
-        return batches(tokenizer, pool, seed)
-
-    train(model, SCHEDULE, stream)
-    save(model, tokenizer, out, additional_special_tokens=SENTINELS)
+    model = build_model(len(tokenizer))
+    shared.train(model, SCHEDULE, partial(batches, tokenizer), seed)
+    shared.save(model, tokenizer, out, additional_special_tokens=SENTINELS)
 
 
 if __name__ == "__main__":
-    run("Pretrain the built-in micro T5.", MODEL_DIRS["micro-t5"], pretrain)
+    shared.run("micro-t5", pretrain)

@@ -23,7 +23,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from peftsearch.micro.corpus import vocabulary
+from peftsearch.micro import MODEL_DIRS
+from peftsearch.micro.corpus import Example, examples, vocabulary
 
 _LOG = logging.getLogger("pretraining")
 
@@ -69,6 +70,11 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
     return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
 
 
+def cut(rows: torch.Tensor, pad: int) -> torch.Tensor:
+    """Return padded rows without the columns that are padding in all: they only cost time."""
+    return rows[:, : int((rows != pad).sum(1).max())]
+
+
 def batches_of(is_long: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
     """Yield the places of the examples of each batch without end, each pass in a new order.
 
@@ -93,21 +99,27 @@ def batches_of(is_long: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
 def train(
     model: PreTrainedModel,
     schedule: Sequence[Stage],
-    stream: Callable[[str], Iterator[Batch]],
+    batches: Callable[[Sequence[Example], int], Iterator[Batch]],
+    seed: int,
+    without: tuple[str, ...] = (),
 ) -> None:
     """Train all weights through the stages, each with an optimiser of its own.
 
     Args:
         model: trained in place, left in evaluation mode.
         schedule: the stages in order.
-        stream: returns the endless batches of a stage.
+        batches: returns the endless batches of a pool of examples, given a seed.
+        seed: of text and order.
+        without: beginnings of the examples to leave out.
     """
     _LOG.info("%d parameters", model.num_parameters())
     start = time.perf_counter()
     model.train()
     for stage, steps, peak_lr in schedule:
         _LOG.info("stage %s", stage)
-        _train_stage(model, itertools.islice(stream(stage), steps), steps, peak_lr)
+        asked = (each for each in examples(stage, seed) if not each[0].startswith(without))
+        pool = list(itertools.islice(asked, POOL_SIZE))
+        _train_stage(model, itertools.islice(batches(pool, seed), steps), steps, peak_lr)
     model.train(False)
     _LOG.info("pretrained in %.0f s", time.perf_counter() - start)
 
@@ -162,18 +174,18 @@ def save(
         each.chmod(0o644)
 
 
-def run(description: str, out: Path, pretrain: Callable[[Path, int], None]) -> None:
-    """Read the command line and pretrain on one thread.
+def run(name: str, pretrain: Callable[[Path, int], None]) -> None:
+    """Read the command line and pretrain: one thread, seeded before any weight is drawn.
 
     Args:
-        description: shown by ``--help``.
-        out: folder to write where none is given.
+        name: of the built-in model; without ``--out`` it is written where the package looks.
         pretrain: builds, trains and saves, given the folder and the seed.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", type=Path, default=out, help="folder to write")
+    parser = argparse.ArgumentParser(description=f"Pretrain the built-in {name}.")
+    parser.add_argument("--out", type=Path, default=MODEL_DIRS[name], help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of weights, text and order")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
     pretrain(arguments.out, arguments.seed)

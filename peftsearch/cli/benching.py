@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -16,6 +16,7 @@ from peftsearch.bench.listing import facts
 from peftsearch.bench.placing import copied, writable
 from peftsearch.bench.spec import BUDGETS, TableSpec, read_spec, tables
 from peftsearch.catalogue import strategies
+from peftsearch.cli import bench_options as b
 from peftsearch.cli import options as o
 from peftsearch.cli.bench_lines import bench_lines, built_lines, differences
 from peftsearch.cli.looking import list_names
@@ -28,71 +29,18 @@ from peftsearch.progress import Progress
 app = typer.Typer(invoke_without_command=True)
 
 
-def _option(*names: str, text: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
-Strategies = Annotated[
-    list[str] | None,
-    _option("--strategy", metavar="NAME|all", text="Who plays; repeatable. Default priced."),
-]
-Tables = Annotated[
-    list[str] | None,
-    _option("--table", metavar="NAME|DIR", text="Where; repeatable. Default: all that are built."),
-]
-Budgets = Annotated[
-    list[str] | None,
-    _option("--budget", metavar="|".join(BUDGETS), text="At which; repeatable. Default: all."),
-]
-Seeds = Annotated[int, _option("--seeds", min=1, text="Searches of each. Default 5.")]
-Preset = Annotated[
-    str, _option("--preset", text="quick, standard or thorough: what is spent. Default quick.")
-]
-Jobs = Annotated[
-    int, _option("--jobs", min=1, text="Worker processes of one thread each. Default 1.")
-]
-Model = Annotated[
-    str | None,
-    _option("--model", metavar="ID|DIR", text="Model of tables that do not name a built-in one."),
-]
-Data = Annotated[
-    Path | None, _option("--data", metavar="DIR", text="Rows of tables without rows of their own.")
-]
-Out = Annotated[
-    Path | None,
-    _option(
-        "--out",
-        metavar="DIR",
-        text="Where to write, or the benchmark to go on with. Default: runs/bench-<time>.",
-    ),
-]
-TableOut = Annotated[
-    Path | None, _option("--out", metavar="DIR", text="Folder of the table. Default: its own.")
-]
-Most = Annotated[
-    int | None, _option("--most", min=1, text="Train at most so many rows now. Default: all.")
-]
-Check = Annotated[
-    int | None,
-    _option("--check", min=1, text="Build nothing; train so many rows again and compare."),
-]
-TableName = Annotated[
-    str, typer.Argument(metavar="TABLE", help="A table, or a folder of one.", show_default=False)
-]
-
-
 @app.callback()
 def bench(
     context: typer.Context,
-    strategy: Strategies = None,
-    table: Tables = None,
-    budget: Budgets = None,
-    seeds: Seeds = 5,
-    preset: Preset = "quick",
-    jobs: Jobs = 1,
-    model: Model = None,
-    data: Data = None,
-    out: Out = None,
+    strategy: b.Strategies = None,
+    table: b.Tables = None,
+    budget: b.Budgets = None,
+    seeds: b.Seeds = 5,
+    preset: b.Preset = "quick",
+    jobs: b.Jobs = 1,
+    model: b.Model = None,
+    data: b.Data = None,
+    out: b.Out = None,
     override: o.Override = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -225,13 +173,13 @@ def _steps(progress: Progress, stage: str) -> Callable[[int, int], None]:
 
 @app.command("build", epilog="Examples:\n\npeftsearch bench build micro-nli --jobs 2")
 def build(
-    table: TableName,
-    jobs: Jobs = 1,
-    model: Model = None,
-    data: Data = None,
-    out: TableOut = None,
-    most: Most = None,
-    check: Check = None,
+    table: b.TableName,
+    jobs: b.Jobs = 1,
+    model: b.Model = None,
+    data: b.Data = None,
+    out: b.TableOut = None,
+    most: b.Most = None,
+    check: b.Check = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,

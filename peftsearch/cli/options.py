@@ -37,13 +37,21 @@ def _strategies() -> list[str]:
     return list(strategies())
 
 
-def _option(*names: str, panel: str, text: str, **more: Any) -> Any:
+def option(*names: str, text: str, panel: str | None = None, **more: Any) -> Any:
+    """Return an option as all commands have them: its text names the default, if there is one.
+
+    Args:
+        names: As typed, e.g. ``--out``.
+        text: Its line in the help.
+        panel: Box of the help it stands in.
+        more: Further settings of :func:`typer.Option`.
+    """
     return typer.Option(*names, rich_help_panel=panel, help=text, show_default=False, **more)
 
 
 Model = Annotated[
     str | None,
-    _option(
+    option(
         "--model",
         panel=WHAT,
         metavar="ID|DIR",
@@ -52,7 +60,7 @@ Model = Annotated[
 ]
 Task = Annotated[
     str | None,
-    _option(
+    option(
         "--task",
         panel=WHAT,
         metavar="NAME|FILE.yaml",
@@ -62,7 +70,7 @@ Task = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    _option(
+    option(
         "--data",
         panel=WHAT,
         metavar="DIR",
@@ -72,7 +80,7 @@ Data = Annotated[
 ]
 Space = Annotated[
     str | None,
-    _option(
+    option(
         "--space",
         panel=WHAT,
         metavar="NAME|FILE.yaml",
@@ -82,7 +90,7 @@ Space = Annotated[
 ]
 Budget = Annotated[
     str | None,
-    _option(
+    option(
         "--budget",
         panel=BUDGET,
         text="Most parameters to train, head excluded: 1%, 0.0139%, 1e-3 (share of the frozen "
@@ -91,7 +99,7 @@ Budget = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    _option(
+    option(
         "--preset",
         panel=TRAINING,
         text="quick, standard or thorough: steps, seeds and contestants. Default quick.",
@@ -99,7 +107,7 @@ Preset = Annotated[
 ]
 Strategy = Annotated[
     str | None,
-    _option(
+    option(
         "--strategy",
         panel=TRAINING,
         autocompletion=_completer(_strategies),
@@ -107,17 +115,17 @@ Strategy = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, _option("--seed", panel=TRAINING, text="Root of all randomness. Default 0.")
+    int | None, option("--seed", panel=TRAINING, text="Root of all randomness. Default 0.")
 ]
 Seeds = Annotated[
     int | None,
-    _option(
+    option(
         "--seeds", panel=TRAINING, text="How many seeds to retrain over. Default: the preset's."
     ),
 ]
 TrainRows = Annotated[
     int | None,
-    _option(
+    option(
         "--train-rows",
         panel=TRAINING,
         text="Use only this many training rows, drawn at random by --seed with the shares of "
@@ -126,7 +134,7 @@ TrainRows = Annotated[
 ]
 TestRows = Annotated[
     int | None,
-    _option(
+    option(
         "--test-rows",
         panel=TRAINING,
         text="Use only this many test rows, drawn likewise. Default: all.",
@@ -134,13 +142,13 @@ TestRows = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    _option(
+    option(
         "--config", panel=TRAINING, metavar="FILE", text="YAML file with keys as in config.yaml."
     ),
 ]
 Override = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--set",
         panel=TRAINING,
         metavar="KEY=VALUE",
@@ -149,26 +157,26 @@ Override = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    _option(
+    option(
         "--out", panel=OUTPUT, metavar="DIR", text="Run directory. Default: a dated one in runs/."
     ),
 ]
 Resume = Annotated[
     Path | None,
-    _option("--resume", panel=OUTPUT, metavar="DIR", text="Continue the run in this directory."),
+    option("--resume", panel=OUTPUT, metavar="DIR", text="Continue the run in this directory."),
 ]
 Json = Annotated[
-    bool, _option("--json", panel=OUTPUT, text="Print one JSON object on standard output.")
+    bool, option("--json", panel=OUTPUT, text="Print one JSON object on standard output.")
 ]
 Quiet = Annotated[
-    bool, _option("--quiet", panel=OUTPUT, text="Print only the path of what was written.")
+    bool, option("--quiet", panel=OUTPUT, text="Print only the path of what was written.")
 ]
-Debug = Annotated[bool, _option("--debug", panel=OUTPUT, text="Print tracebacks.")]
+Debug = Annotated[bool, option("--debug", panel=OUTPUT, text="Print tracebacks.")]
 Precision = Annotated[
-    str | None, _option("--precision", panel=HARDWARE, text="fp32 or bf16. Default fp32.")
+    str | None, option("--precision", panel=HARDWARE, text="fp32 or bf16. Default fp32.")
 ]
 Device = Annotated[
     str | None,
-    _option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),
+    option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from peftsearch.cli import options as o
 from peftsearch.cli.session import Session, session
 from peftsearch.config.values import require_known
@@ -16,16 +14,11 @@ from peftsearch.rundir import RunDir
 
 Target = Annotated[
     str,
-    typer.Option("--to", help="Format to write (see: list exporters).", show_default=False),
+    o.option("--to", text="Format to write (see: list exporters)."),
 ]
 ExportOut = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="Where to write. Default: RUN/export/<format>.",
-        show_default=False,
-    ),
+    o.option("--out", metavar="DIR", text="Where to write. Default: RUN/export/<format>."),
 ]
 
 

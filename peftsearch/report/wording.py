@@ -41,25 +41,27 @@ def score(value: float | None, metric: str) -> str:
     """Return a score: ``71.2 %`` for accuracy and the like, ``0.712`` for correlations."""
     if _absent(value):
         return NOTHING
-    number = float(value or 0)
-    return f"{100 * number:.1f} %" if metric in PERCENT_METRICS else f"{number:.3f}"
+    return _figure(value, metric) + (" %" if metric in PERCENT_METRICS else "")
 
 
 def spread(value: float | None, sd: float | None, metric: str) -> str:
     """Return ``71.2 % ± 1.0``; without ``±`` where there is no standard deviation."""
     if _absent(sd):
         return score(value, metric)
-    number = float(sd or 0)
-    width = f"{100 * number:.1f}" if metric in PERCENT_METRICS else f"{number:.3f}"
-    return f"{score(value, metric)} ± {width}"
+    return f"{score(value, metric)} ± {_figure(sd, metric)}"
 
 
 def difference(value: float | None, metric: str) -> str:
     """Return a signed difference of two scores, in points for metrics shown in per cent."""
     if _absent(value):
         return NOTHING
+    return _figure(value, metric, sign="+")
+
+
+def _figure(value: float | None, metric: str, sign: str = "") -> str:
+    """Return a number on the scale a metric is shown in, without a unit."""
     number = float(value or 0)
-    return f"{100 * number:+.1f}" if metric in PERCENT_METRICS else f"{number:+.3f}"
+    return f"{100 * number:{sign}.1f}" if metric in PERCENT_METRICS else f"{number:{sign}.3f}"
 
 
 def seconds(value: float | None) -> str:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peftsearch.race import Standing
 from peftsearch.space import SearchSpace
+from peftsearch.strategies.base import Verdict, contestant
+from peftsearch.values import Values
+from peftsearch.workspace import Workspace
+
+
+def filled(work: Workspace, name: str, values: Values, ranks: Values | None = None) -> Verdict:
+    """Return the one architecture that sort and fill makes, which needs no race.
+
+    Args:
+        work: The run: its space and its budget.
+        name: Name of the strategy, and so of the contestant.
+        values: Value of each candidate by gate.
+        ranks: What to sort by where it is not the values.
+    """
+    found = sort_and_fill(work.space, values if ranks is None else ranks, work.budget.limit)
+    return Verdict([Standing(contestant(work, name, found), {})], values)
 
 
 def sort_and_fill(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from peftsearch.race import Standing, Trials
+from peftsearch.race import Trials
 from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
-from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.strategies.filling import filled
 from peftsearch.supernet.gates import costs_of, masked_log_softmax, sample
 from peftsearch.workspace import Workspace
 
@@ -72,5 +72,4 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     base.restore_supernet(work, gates).remove()
     with torch.no_grad():
         values = base.by_gate(work.space, gates.log_p().exp())
-    found = sort_and_fill(work.space, values, work.budget.limit)
-    return base.Verdict([Standing(base.contestant(work, "gumbel", found), {})], values)
+    return filled(work, "gumbel", values)

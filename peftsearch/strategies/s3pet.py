@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from peftsearch.race import Standing, Trials
+from peftsearch.race import Trials
 from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
-from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.strategies.filling import filled
 from peftsearch.supernet.gates import costs_of
 from peftsearch.workspace import Workspace
 
@@ -87,5 +87,4 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     with torch.no_grad():
         on = gates.open(work.budget.limit)
     values = base.by_gate(work.space, on)
-    found = sort_and_fill(work.space, values, work.budget.limit)
-    return base.Verdict([Standing(base.contestant(work, "s3pet", found), {})], values)
+    return filled(work, "s3pet", values)

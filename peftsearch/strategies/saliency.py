@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from peftsearch import effort
 from peftsearch.batches import Batches
 from peftsearch.errors import DivergedError
-from peftsearch.race import Standing, Trials
+from peftsearch.race import Trials
 from peftsearch.seeds import derive
 from peftsearch.session import finite
 from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
-from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.strategies.filling import filled
 from peftsearch.training import divergence_hint
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
@@ -64,9 +64,7 @@ def search(work: Workspace) -> int:
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Keep the most important candidates that fit."""
-    values = importance(work)
-    found = sort_and_fill(work.space, values, work.budget.limit)
-    return base.Verdict([Standing(base.contestant(work, "saliency", found), {})], values)
+    return filled(work, "saliency", importance(work))
 
 
 def importance(work: Workspace) -> Values:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from peftsearch.race import Standing, Trials
+from peftsearch.race import Trials
 from peftsearch.strategies import base
-from peftsearch.strategies.filling import sort_and_fill
+from peftsearch.strategies.filling import filled
 from peftsearch.strategies.saliency import importance, search
 from peftsearch.workspace import Workspace
 
@@ -24,5 +24,4 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
         [value / max(c.num_params, 1) for value, c in zip(row, gate.candidates, strict=True)]
         for row, gate in zip(values, work.space.gates, strict=True)
     ]
-    found = sort_and_fill(work.space, density, work.budget.limit)
-    return base.Verdict([Standing(base.contestant(work, "saliency-per-cost", found), {})], values)
+    return filled(work, "saliency-per-cost", values, density)

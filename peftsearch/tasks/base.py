@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import ConfigError
+from peftsearch.micro.lexicon import Split
 from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_hidden
 from peftsearch.tasks.splitting import divide, pick
 from peftsearch.tasks.tables import Tables
@@ -49,9 +50,9 @@ class Hub:
 class Builtin:
     """Rows made by a function of this package: ``function(split) -> rows``."""
 
-    function: Callable[[str], list[Row]]
-    train: str = "train"
-    test: str = "test"
+    function: Callable[[Split], list[Row]]
+    train: Split = "train"
+    test: Split = "test"
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from peftsearch.micro.lexicon import Split
 from peftsearch.micro.nli import LABEL_WORDS, PROMPT, nli_rows
 from peftsearch.tasks.base import Builtin, Task
-from peftsearch.tasks.rows import Row
-
-
-def _rows(split: str) -> list[Row]:
-    names: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
-    return [dict(row) for row in nli_rows(names[split])]
-
 
 TASKS = (
     Task(
@@ -23,6 +15,6 @@ TASKS = (
         label_words=tuple(LABEL_WORDS),
         template=PROMPT,
         max_length=64,
-        source=Builtin(_rows),
+        source=Builtin(nli_rows),
     ),
 )

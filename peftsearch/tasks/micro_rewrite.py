@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from peftsearch.micro.lexicon import Split
 from peftsearch.micro.rewriting import PROMPT, rewrite_rows
 from peftsearch.tasks.base import Builtin, Task
-from peftsearch.tasks.rows import Row
-
-
-def _rows(split: str) -> list[Row]:
-    names: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
-    return [dict(row) for row in rewrite_rows(names[split])]
-
 
 TASKS = (
     Task(
@@ -24,6 +16,6 @@ TASKS = (
         metrics=("edit_similarity", "exact_match"),
         max_length=64,
         max_target_length=12,
-        source=Builtin(_rows),
+        source=Builtin(rewrite_rows),
     ),
 )
