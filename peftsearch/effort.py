@@ -37,6 +37,8 @@ def rungs(first: float, last: float) -> tuple[float, ...]:
 def halving_trainings(contestants: int, shares: Sequence[float], scoring: float) -> float:
     """Return the cost of successive halving, in which the better half trains on at each rung.
 
+    The last one left has won and need not train on.
+
     Args:
         contestants: How many begin.
         shares: The rungs.
@@ -46,6 +48,8 @@ def halving_trainings(contestants: int, shares: Sequence[float], scoring: float)
     for share in shares:
         total += contestants * (share - before + scoring)
         contestants, before = math.ceil(contestants / 2), share
+        if contestants == 1:
+            break
     return total
 
 

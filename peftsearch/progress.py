@@ -45,8 +45,8 @@ def details(event: dict[str, Any]) -> str:
         parts.append(f"valid loss {event['valid_loss']:.3f}")
     elif event.get("train_loss") is not None:
         parts.append(f"train loss {event['train_loss']:.3f}")
-    elif event.get("score") is not None:
-        parts.append(f"score {event['score']:.3f}")
+    elif event.get("loss") is not None:
+        parts.append(f"loss {event['loss']:.3f}")
     if event.get("expected_cost") is not None:
         parts.append(f"expected {count(event['expected_cost'])} / {count(event['limit'])}")
     if event.get("entropy") is not None:

@@ -211,7 +211,8 @@ class _Facts:
         if not path.is_file():
             return None
         measured = read_json(path)
-        top = max((s["score"] for s in measured["samples"]), default=math.nan)
+        scores = [s["score"] for s in measured["samples"] if s["score"] is not None]
+        top = max(scores, default=math.nan)
         if top > measured["chance"] + _LEARNED:
             return None
         return "supernet_learned_nothing", (

@@ -55,7 +55,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
-    steps: int = _range(50, 1)
+    steps: int = _range(160, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
     arch_lr: float = _range(0.1, 0, above=True)

@@ -1,7 +1,8 @@
-"""Measure architectures on the supernet: hard patterns, scored on search-valid.
+"""Measure architectures on the supernet: hard patterns, on search-valid.
 
 The gates say where to look; what they propose is then measured, since the size of an alpha is
-a poor judge of worth (Wang et al. 2021, arXiv 2108.04392).
+a poor judge of worth (Wang et al. 2021, arXiv 2108.04392). The loss tells architectures apart on
+fewer rows than the score does, and costs a text no generation.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
 _BATCH = 64
+#: Of texts, which must be generated to be scored, so many architectures of the least loss are.
+_GENERATED = 4
 #: Share of uniform sampling among the measured architectures: the gates may be wrong.
 _EXPLORATION = 0.3
 #: Sampled architectures that use less of the budget than this are passed over.
@@ -38,14 +41,14 @@ class Sample:
     Attributes:
         candidates: Candidate index of each gate.
         num_params: Its parameters.
-        score: Primary metric on search-valid with the supernet's weights.
-        loss: Mean loss there.
+        loss: Mean loss on search-valid with the supernet's weights.
+        score: Primary metric there; ``None`` where it was not worth generating texts.
     """
 
     candidates: tuple[int, ...]
     num_params: int
-    score: float
     loss: float
+    score: float | None = None
 
 
 @torch.no_grad()
@@ -77,7 +80,7 @@ def measure(
     features: Sequence[Feature],
     architectures: Sequence[tuple[int, ...]],
 ) -> list[Sample]:
-    """Score architectures with the supernet's weights, all on the same rows.
+    """Measure architectures with the supernet's weights, all on the same rows.
 
     Raises:
         StoppedError: The user asked to stop; measuring starts anew on resume.
@@ -85,27 +88,40 @@ def measure(
     model = supernet.backbone.model.eval()
     # Rows of like length together: less padding, the same scores.
     rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
-    references = [feature.reference for feature in rows]
     batches = [
         session.to_device(task_format.collate(rows[i : i + _BATCH]))
         for i in range(0, len(rows), _BATCH)
     ]
-    found = []
-    for number, candidates in enumerate(architectures):
+    sizes = [len(rows[i : i + _BATCH]) for i in range(0, len(rows), _BATCH)]
+
+    def seen(candidates: tuple[int, ...], *, scored: bool) -> Sample:
+        """Measure one."""
         if session.interrupt.signal_number is not None:
             raise StoppedError(session.interrupt.signal_number, "Stopped while measuring.")
         supernet.set(one_hot(list(candidates), supernet.width), _BATCH)
-        predicted: list[Answer] = []
-        loss = 0.0
-        for batch in batches:
+        answers: list[Answer] = []
+        total = 0.0
+        for batch, size in zip(batches, sizes, strict=True):
             with session.accelerator.autocast():
-                answers, mean_loss = task_format.assess(model, batch)
-            predicted += answers
-            loss += mean_loss * len(answers)
-        value = metrics.score(task.metrics, references, predicted)[task.metric]
+                if scored:
+                    said, mean = task_format.assess(model, batch)
+                    answers += said
+                else:
+                    mean = float(task_format.loss(model, batch))
+            total += mean * size
+        score = metrics.score(task.metrics, references, answers)[task.metric] if scored else None
         cost = cost_of(supernet.space, candidates)
-        found.append(Sample(tuple(candidates), cost, value, loss / len(features)))
+        return Sample(tuple(candidates), cost, total / len(rows), score)
+
+    references = [feature.reference for feature in rows]
+    cheap = task.kind != "generation"
+    found = []
+    for number, candidates in enumerate(architectures, start=1):
+        found.append(seen(candidates, scored=cheap))
         session.emit(
-            "discretise", "measure", step=number + 1, steps=len(architectures), score=value
+            "discretise", "measure", step=number, steps=len(architectures), loss=found[-1].loss
         )
+    if not cheap:
+        for i in sorted(range(len(found)), key=lambda i: found[i].loss)[:_GENERATED]:
+            found[i] = seen(found[i].candidates, scored=True)
     return found

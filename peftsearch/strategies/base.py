@@ -6,6 +6,7 @@ benchmark, which differs in the trials only.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -85,23 +86,25 @@ def shares(work: Workspace) -> tuple[float, ...]:
     return effort.rungs(work.config.race.first_rung, work.config.race.last_rung)
 
 
-def allowance(work: Workspace, spent: float = 0.0) -> float:
+def allowance(work: Workspace, spent: float = 0.0, scoring: float = 0.0) -> float:
     """Return the single trainings left for real trainings.
 
     Args:
         work: The run.
         spent: What the search has cost.
+        scoring: What one scoring costs.
 
     Raises:
         ConfigError: The search has cost all of them.
     """
     config = work.config
     left = config.trainings - spent
-    if left < config.race.first_rung:
+    least = config.race.first_rung + scoring
+    if left < least:
         raise ConfigError(
             f"trainings = {config.trainings:g} leaves nothing for the race: the search alone "
             f"costs {spent:.2f} single trainings of {config.retrain.steps:,} steps.",
-            f"Take fewer search.steps, or --set trainings={spent + 2:.0f}.",
+            f"Take fewer search.steps, or --set trainings={math.ceil(spent + 2 * least)}.",
         )
     return left
 
@@ -243,8 +246,10 @@ def measure_all(
 
 
 def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return the best by score, then by loss, then the cheaper."""
-    return sorted(samples, key=lambda s: (-s.score, s.loss, s.num_params))[:count]
+    """Return the best by score where everyone has one, then by loss, then the cheaper."""
+    scores = [s.score for s in samples if s.score is not None]
+    known = len(scores) == len(samples)
+    return sorted(samples, key=lambda s: (-(s.score or 0) * known, s.loss, s.num_params))[:count]
 
 
 def write_measured(work: Workspace, samples: Sequence[Sample], **more: object) -> None:

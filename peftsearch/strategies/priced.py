@@ -25,7 +25,7 @@ from peftsearch.baselines import UNIFORM, uniform_in
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Trials, halving
-from peftsearch.search.measure import Sample, draw
+from peftsearch.search.measure import draw
 from peftsearch.seeds import derive
 from peftsearch.strategies import base
 from peftsearch.strategies.saliency import importance
@@ -44,8 +44,10 @@ _ROUNDS = 3
 _DIVERSITY = 0.1
 #: Draws from the posterior that say how certain the winner is.
 _PLAUSIBLE = 40
-#: Uniform and random architectures that race besides.
-_UNIFORM, _RANDOM = 2, 1
+#: Scores of real trainings from which on they correct the values: fewer have no scale.
+_FEW = 3
+#: One contestant of so many is a uniform or a random architecture.
+_SHARE = 3
 
 
 def search(work: Workspace) -> int:
@@ -57,10 +59,10 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Propose, race, and let the race correct the values."""
     opinion = supernet_values(work)
     shares = base.shares(work)
-    left = base.allowance(work, spent(work))
+    left = base.allowance(work, spent(work), trials.scoring)
     count = effort.affordable(left, shares, trials.scoring)
     race = _Race(work, trials, shares[0], opinion)
-    race.enter(others(work, trials, opinion)[: max(1, count - _ROUNDS)])
+    race.enter(others(work, trials, opinion)[: min(max(1, count // _SHARE), count - 1)])
     for rounds in range(_ROUNDS, 0, -1):
         race.propose((count - len(race.contestants)) // rounds, drawn=rounds < _ROUNDS)
     standings, model = halving(trials, race.contestants, shares), race.model()
@@ -69,14 +71,14 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
 
 
 def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]:
-    """Return the uniform architectures of the methods that promise most, and random fill."""
+    """Return what races besides: the likeliest uniform architectures and random fill in turn."""
 
     def worth(entry: Contestant) -> float:
         inside = uniform_in(work.space, UNIFORM[entry.name], work.budget.limit)
         return additive(opinion, inside) if inside else -math.inf
 
     uniform = sorted(base.uniform_contestants(work, trials), key=worth, reverse=True)
-    return base.different([*uniform[:_UNIFORM], *base.random_contestants(work, _RANDOM)])
+    return base.different([*uniform[:1], *base.random_contestants(work, 1), *uniform[1:]])
 
 
 def spent(work: Workspace) -> float:
@@ -107,20 +109,9 @@ def supernet_values(work: Workspace) -> Values:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    values = fit(work.space, drawn, _seen(samples), importance(work)).values()
+    values = fit(work.space, drawn, [-sample.loss for sample in samples], importance(work)).values()
     base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
     return values
-
-
-def _seen(samples: Sequence[Sample]) -> list[float]:
-    """Return what the supernet says of each: score and loss in equal parts.
-
-    The score is what counts, but on few rows it is coarse; the loss is not.
-    """
-    table = np.array([(s.score, -s.loss) for s in samples])
-    spread = table.std(axis=0)
-    scaled = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return [float(value) for value in scaled.mean(axis=1)]
 
 
 def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[float]:
@@ -186,7 +177,9 @@ class _Race:
         self.enter([base.contestant(self.work, n, f) for n, f in zip(names, found, strict=True)])
 
     def model(self) -> ValueModel:
-        """Return the model after everything seen so far."""
+        """Return the model after everything seen so far; scores count once there are a few."""
         pairs = zip(self.inside, self.scores, strict=True)
         seen = [(candidates, score) for candidates, score in pairs if score is not None]
+        if len(seen) < _FEW:
+            seen = []
         return fit(self.work.space, [c for c, _ in seen], [s for _, s in seen], self.opinion)

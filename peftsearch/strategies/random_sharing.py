@@ -34,5 +34,5 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
         supernet.remove()
     base.write_measured(work, samples)
     best = base.best_measured(samples, 1)[0].candidates
-    values = fit(work.space, drawn, [sample.score for sample in samples]).values()
+    values = fit(work.space, drawn, [-sample.loss for sample in samples]).values()
     return base.Verdict([Standing(base.contestant(work, "supernet-1", best), {})], values)

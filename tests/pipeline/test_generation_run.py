@@ -48,6 +48,9 @@ def test_a_run_to_its_report(
     measured = json.loads((out / "search/measured.json").read_text())
     assert measured["metric"] == "edit_similarity"
     assert 0 < measured["chance"] < 1
+    best = sorted(measured["samples"], key=lambda sample: sample["loss"])[:4]
+    scored = [sample for sample in measured["samples"] if sample["score"] is not None]
+    assert sorted(scored, key=lambda sample: sample["loss"]) == best
     assert (out / "report/report.html").is_file()
 
 

@@ -49,9 +49,9 @@ def test_nothing_given_is_the_built_in_default() -> None:
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("quick", (3.9, 50, 16, 160, 3, 1)),
-        ("standard", (8, 1000, 100, 1000, 5, 3)),
-        ("thorough", (20, 6000, 300, 3000, 5, 5)),
+        ("quick", (3.9, 160, 16, 160, 3, 1)),
+        ("standard", (8, 2400, 100, 1000, 5, 3)),
+        ("thorough", (20, 12000, 300, 3000, 5, 5)),
     ],
 )
 def test_presets(preset: str, expected: tuple[float, ...]) -> None:
@@ -70,7 +70,7 @@ def test_presets(preset: str, expected: tuple[float, ...]) -> None:
 def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
     environ = {"PEFTSEARCH_SEARCH_STEPS": "4", "HOME": "/"}
     layers: dict[str, Any] = {"flags": {"preset": "standard"}}
-    assert resolve(**layers).search.steps == 1000
+    assert resolve(**layers).search.steps == 2400
     layers["config_file"] = write(tmp_path, "search: {steps: 3}")
     assert resolve(**layers).search.steps == 3
     layers["environ"] = environ
@@ -84,10 +84,10 @@ def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
 def test_the_preset_may_come_from_any_layer_and_stays_below_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "preset: thorough\nseeds: 2")
     config = resolve(path)
-    assert (config.search.steps, config.seeds) == (6000, 2)
-    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 1000
-    assert resolve(path, flags={"preset": "quick"}).search.steps == 50
-    assert resolve(path, overrides=["preset=quick"]).search.steps == 50
+    assert (config.search.steps, config.seeds) == (12000, 2)
+    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 2400
+    assert resolve(path, flags={"preset": "quick"}).search.steps == 160
+    assert resolve(path, overrides=["preset=quick"]).search.steps == 160
 
 
 def test_learning_rates_are_merged_by_method(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_resume_refuses_other_values_and_shows_them() -> None:
     lines = caught.value.message.splitlines()
     assert lines[1:] == [
         "  seed: the run has 0, asked for is 4",
-        "  search.steps: the run has 50, asked for is 9",
+        "  search.steps: the run has 160, asked for is 9",
         "  learning_rates.lora: the run has None, asked for is 1.0",
     ]
     assert "--out DIR" in caught.value.hint

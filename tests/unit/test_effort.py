@@ -27,6 +27,8 @@ def by_hand(contestants: int, shares: tuple[float, ...], scoring: float) -> floa
         for each in alive:
             reached[each] = (share, reached[each][1] + 1)
         alive = alive[: math.ceil(len(alive) / 2)]
+        if len(alive) == 1:
+            break
     return sum(share + scoring * times for share, times in reached.values())
 
 

@@ -61,7 +61,8 @@ class Planted:
         first = self.plain._targets[0][0]  # the first token of label 0
         truth = [float(row[0] != first) for row in batch["labels"].tolist()]
         right = round(float(self.total()) * len(truth))
-        return [t if i < right else 1.0 - t for i, t in enumerate(truth)], 0.0
+        said = [t if i < right else 1.0 - t for i, t in enumerate(truth)]
+        return said, -float(self.total())
 
 
 @dataclass
