@@ -4,11 +4,10 @@
 2. The supernet scores architectures drawn from them, and an additive model is fitted; its prior
    opinion is what the loss would miss most, to first order.
 3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
-   of the best methods and random fill. After each batch of first-rung scores the model is fitted
-   again, now to real trainings with the supernet as prior, and proposes the next batch.
+   of the best methods and random fill.
 
-Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack, Thompson
-sampling (1933) and successive halving (arXiv 1502.07943).
+Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack and successive
+halving (arXiv 1502.07943).
 """
 
 from __future__ import annotations
@@ -38,16 +37,13 @@ STRATEGY = {
     "title": "priced gates, measured values, knapsack and race (the default)",
     "reference": "ours",
 }
-#: Rounds in which proposals are made; the model is fitted again before each.
-_ROUNDS = 3
-#: Share of the gates in which two proposals of one round differ.
+#: Contestants for whom a race begins as late as possible, and of how many one is a uniform or
+#: a random architecture.
+_CONTESTANTS, _SHARE = 3, 2
+#: Share of the gates in which two proposals differ.
 _DIVERSITY = 0.1
 #: Draws from the posterior that say how certain the winner is.
 _PLAUSIBLE = 40
-#: Scores of real trainings from which on they correct the values: fewer have no scale.
-_FEW = 3
-#: One contestant of so many is a uniform or a random architecture.
-_SHARE = 3
 
 
 def search(work: Workspace) -> int:
@@ -56,18 +52,40 @@ def search(work: Workspace) -> int:
 
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
-    """Propose, race, and let the race correct the values."""
-    opinion = supernet_values(work)
-    shares = base.shares(work)
+    """Propose by measured values, and let real trainings decide."""
+    model = supernet_values(work)
     left = base.allowance(work, spent(work), trials.scoring)
-    count = effort.affordable(left, shares, trials.scoring)
-    race = _Race(work, trials, shares[0], opinion)
-    race.enter(others(work, trials, opinion)[: min(max(1, count // _SHARE), count - 1)])
-    for rounds in range(_ROUNDS, 0, -1):
-        race.propose((count - len(race.contestants)) // rounds, drawn=rounds < _ROUNDS)
-    standings, model = halving(trials, race.contestants, shares), race.model()
+    shares, count = rungs(left, base.shares(work), trials.scoring)
+    besides = others(work, trials, model.values())[: count // _SHARE]
+    found = proposals(work, model.values(), count - len(besides))
+    standings = halving(trials, base.different([*besides, *found]), shares)
     certain = certainty(work, model, standings[0].contestant.architecture)
     return base.Verdict(standings, model.values(), certain)
+
+
+def rungs(left: float, shares: Sequence[float], scoring: float) -> tuple[Sequence[float], int]:
+    """Return the rungs of the race and the number of contestants.
+
+    Early rungs mislead: methods learn at different speeds. So the race begins as late as a few
+    contestants can be afforded, and if they never can, with as many as possible.
+    """
+    options = [shares[first:] for first in range(len(shares) - 1, -1, -1)]
+    counts = [effort.affordable(left, option, scoring) for option in options]
+    wanted = min(_CONTESTANTS, max(counts))
+    return next((o, n) for o, n in zip(options, counts, strict=True) if n >= wanted)
+
+
+def proposals(work: Workspace, values: Values, count: int) -> list[Contestant]:
+    """Return the best architectures within the budget that differ in a share of the gates."""
+    space, limit = work.space, work.budget.limit
+    apart = max(1, round(_DIVERSITY * len(space.gates)))
+    found: list[list[int]] = []
+    for _ in range(count):
+        try:
+            found.append(solve(space, values, limit, found, apart, least_cost=1))
+        except BudgetError:
+            break  # so small a space has no more architectures that differ
+    return [base.contestant(work, f"gates-{i}", c) for i, c in enumerate(found, start=1)]
 
 
 def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]:
@@ -91,7 +109,7 @@ def spent(work: Workspace) -> float:
     return searched + measured
 
 
-def supernet_values(work: Workspace) -> Values:
+def supernet_values(work: Workspace) -> ValueModel:
     """Measure architectures drawn from the gates, and fit values to what is seen.
 
     Importance needs hardly any passes and is a good prior; alone it does not know the budget.
@@ -109,9 +127,10 @@ def supernet_values(work: Workspace) -> Values:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    values = fit(work.space, drawn, [-sample.loss for sample in samples], importance(work)).values()
+    model = fit(work.space, drawn, [-sample.loss for sample in samples], importance(work))
+    values = model.values()
     base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
-    return values
+    return model
 
 
 def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[float]:
@@ -129,57 +148,3 @@ def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[
             own = {c.method for c in gate.candidates if (gate.site.id, c.method) in chosen}
             agreed[g] += gate.candidates[i].method in (own or {NONE})
     return [float(share) for share in agreed / _PLAUSIBLE]
-
-
-class _Race:
-    """The contestants so far, and what their first rung says of the values."""
-
-    def __init__(self, work: Workspace, trials: Trials, share: float, opinion: Values) -> None:
-        self.work, self.trials, self.share, self.opinion = work, trials, share, opinion
-        self.contestants: list[Contestant] = []
-        self.proposed = 0
-        #: Candidate indices of the contestants that lie in the space, and their scores.
-        self.inside: list[tuple[int, ...]] = []
-        self.scores: list[float | None] = []
-        self.rng = np.random.default_rng(derive(work.config.seed, "proposals"))
-
-    def enter(self, contestants: Sequence[Contestant]) -> None:
-        """Train contestants to the first rung and note their scores."""
-        for each in contestants:
-            score = self.trials.score(each, self.share)
-            self.contestants.append(each)
-            candidates = base.candidates_of(self.work.space, each.architecture)
-            if candidates is not None:
-                self.inside.append(candidates)
-                self.scores.append(score)
-
-    def propose(self, count: int, *, drawn: bool) -> None:
-        """Let the model propose so many architectures that are not there yet.
-
-        Args:
-            count: How many.
-            drawn: Whether each is the best under values drawn from the posterior; else the
-                first ones under the expected values.
-        """
-        space, limit = self.work.space, self.work.budget.limit
-        apart = max(1, round(_DIVERSITY * len(space.gates)))
-        model = self.model()
-        found: list[list[int]] = []
-        for _ in range(count):
-            values = model.draw(self.rng) if drawn else model.values()
-            known = [*map(list, self.inside), *found]
-            try:
-                found.append(solve(space, values, limit, known, apart, least_cost=1))
-            except BudgetError:
-                break  # so small a space has no more architectures that differ
-        names = (f"gates-{i}" for i in range(self.proposed + 1, self.proposed + len(found) + 1))
-        self.proposed += len(found)
-        self.enter([base.contestant(self.work, n, f) for n, f in zip(names, found, strict=True)])
-
-    def model(self) -> ValueModel:
-        """Return the model after everything seen so far; scores count once there are a few."""
-        pairs = zip(self.inside, self.scores, strict=True)
-        seen = [(candidates, score) for candidates, score in pairs if score is not None]
-        if len(seen) < _FEW:
-            seen = []
-        return fit(self.work.space, [c for c, _ in seen], [s for _, s in seen], self.opinion)

@@ -50,7 +50,7 @@ def test_nothing_given_is_the_built_in_default() -> None:
     ("preset", "expected"),
     [
         ("quick", (3.9, 160, 16, 160, 3, 1)),
-        ("standard", (8, 2400, 100, 1000, 5, 3)),
+        ("standard", (8, 2000, 100, 1000, 5, 3)),
         ("thorough", (20, 12000, 300, 3000, 5, 5)),
     ],
 )
@@ -70,7 +70,7 @@ def test_presets(preset: str, expected: tuple[float, ...]) -> None:
 def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
     environ = {"PEFTSEARCH_SEARCH_STEPS": "4", "HOME": "/"}
     layers: dict[str, Any] = {"flags": {"preset": "standard"}}
-    assert resolve(**layers).search.steps == 2400
+    assert resolve(**layers).search.steps == 2000
     layers["config_file"] = write(tmp_path, "search: {steps: 3}")
     assert resolve(**layers).search.steps == 3
     layers["environ"] = environ
@@ -85,7 +85,7 @@ def test_the_preset_may_come_from_any_layer_and_stays_below_the_file(tmp_path: P
     path = write(tmp_path, "preset: thorough\nseeds: 2")
     config = resolve(path)
     assert (config.search.steps, config.seeds) == (12000, 2)
-    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 2400
+    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 2000
     assert resolve(path, flags={"preset": "quick"}).search.steps == 160
     assert resolve(path, overrides=["preset=quick"]).search.steps == 160
 
