@@ -12,8 +12,9 @@ from typing import Any
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
-from peftsearch.errors import ConfigError, DivergedError, ExportError, paste
-from peftsearch.export.base import Bundle, exporter, logits_of, verify
+from peftsearch.errors import ConfigError, DivergedError, paste
+from peftsearch.export import writing
+from peftsearch.export.base import Bundle, logits_of, with_python
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
@@ -120,46 +121,42 @@ def _done(work: Workspace, stage: str) -> bool:
 
 
 def export(work: Workspace) -> int:
-    """Export to every configured target that can express the architecture, and verify."""
+    """Export to every configured target that can hold the architecture, and verify."""
+    run = work.session.run
     for target in work.config.export.targets:
-        run = work.session.run
-        found = exporter(target).problems(found_architecture(work))
+        record = run.file("export", f"{target}.json")
+        found = writing.problems(target, found_architecture(work), work.backbone)
         if found:
-            record = {"format": 1, "target": target, "verified": False}
-            record["problems"] = [problem.to_json() for problem in found]
-            run.write_json(f"export/{target}.json", record)
+            refused = [problem.to_json() for problem in found]
+            facts = {"format": 1, "target": target, "verified": False, "problems": refused}
+            write_json(record, facts)
             continue
+        record.unlink(missing_ok=True)  # of an earlier architecture
         export_to(work, target, run.file("export", target))
     return 0
 
 
-def export_to(work: Workspace, target: str, folder: Path) -> dict[str, Any]:
+def export_to(
+    work: Workspace, target: str, folder: Path, python: Path | None = None
+) -> dict[str, Any]:
     """Write one export of the first seed's weights and verify it by loading it back.
 
     The first seed, not the best: the test split must not choose.
 
+    Args:
+        work: The run.
+        target: Name of the exporter.
+        folder: Where to write.
+        python: Interpreter in which the target can be imported, where this one cannot.
+
     Raises:
-        ExportError: The target cannot express the architecture, or does not reproduce it.
+        ExportError: The target cannot hold the architecture, or does not reproduce it.
     """
-    module = exporter(target)
     architecture = found_architecture(work)
-    found = module.problems(architecture)
+    found = writing.problems(target, architecture, work.backbone)
     if found:
-        lines = "\n".join(f"  {p.site}: {p.method}: {p.reason}" for p in found)
-        raise ExportError(
-            f"{target} cannot express this architecture:\n{lines}",
-            "Use --to native, or search again with --space peft_lossless.",
-        )
-    bundle = make_bundle(work, architecture)
-    module.write(bundle, folder)
-    check = {**verify(bundle, target, folder), "load": module.snippet(bundle, folder)}
-    write_json(folder / "check.json", check)
-    if not check["verified"]:
-        raise ExportError(
-            f"The {target} export in {folder} does not reproduce the model: its logits differ "
-            f"by {check['max_logit_difference']:.2e} (allowed {check['tolerance']:.0e})."
-        )
-    return check
+        raise writing.refusal(target, found)
+    return writing.export(with_python(make_bundle(work, architecture), python), target, folder)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

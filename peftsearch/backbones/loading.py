@@ -18,11 +18,11 @@ from transformers.utils import logging
 
 from peftsearch.backbones.base import (
     Backbone,
-    families,
     head_parameters,
     head_prefixes,
     wrap,
 )
+from peftsearch.catalogue import families
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS

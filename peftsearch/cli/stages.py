@@ -27,6 +27,15 @@ ExportOut = Annotated[
         show_default=False,
     ),
 ]
+TargetPython = Annotated[
+    Path | None,
+    typer.Option(
+        "--target-python",
+        metavar="PYTHON",
+        help="Interpreter that has the target's library, where this one does not.",
+        show_default=False,
+    ),
+]
 
 
 def _stage(current: Session, name: str, run: Path, **options: Any) -> None:
@@ -98,6 +107,7 @@ def export(
     run: o.Run,
     to: Target,
     out: ExportOut = None,
+    target_python: TargetPython = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -113,7 +123,9 @@ def export(
         require_known(to, list(exporters()), "--to", "exporters")
         if out is not None and out.exists() and not out.is_dir():
             raise ConfigError(f"{out} is a file, not a folder.", "Choose another with --out DIR.")
-        _stage(current, "export", run, to=to, out=out)
+        if target_python is not None and not target_python.is_file():
+            raise ConfigError(f"--target-python: {target_python} does not exist.")
+        _stage(current, "export", run, to=to, out=out, python=target_python)
         _done(current, "export", run, out or run / "export" / to)
 
 

@@ -16,21 +16,26 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import head_parameters
+from peftsearch.backbones.base import Backbone, head_parameters
 from peftsearch.backbones.loading import load_backbone
 from peftsearch.checkpoint import restore_weights
 from peftsearch.errors import ConfigError, ExportError
-from peftsearch.export.base import Bundle, Problem, logits_of
+from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
 from peftsearch.injection import apply, insertions_of, load_state, state, unapply
 from peftsearch.rundir import atomic_path, read_json, write_json
 
-EXPORTER = "peftsearch's own format: any architecture, loaded by peftsearch.load"
+EXPORTER = {
+    "name": "native",
+    "title": "peftsearch's own format: any architecture, loaded by peftsearch.load",
+    "holds": {},
+    "otherwise": "",
+}
 FORMAT = 1
 _FILES = ("adapter.safetensors", "head.safetensors", "check.safetensors")
 
 
-def problems(architecture: Architecture) -> list[Problem]:
-    """Return nothing: every architecture can be expressed."""
+def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
+    """Return nothing: every architecture can be held."""
     return []
 
 
@@ -43,13 +48,16 @@ def write(bundle: Bundle, folder: Path) -> None:
     _write(folder, bundle.architecture, tensors, num_labels)
 
 
-def logits(bundle: Bundle, folder: Path) -> Tensor:
-    """Load the folder onto the backbone and return the logits of the check input."""
+def verify(bundle: Bundle, folder: Path) -> Evidence:
+    """Load the folder onto the backbone, and count what would be trained."""
     model = load(folder, bundle.backbone.model)
     try:
-        return logits_of(model, bundle.check_inputs)
+        trained = sum(insertion.num_params for insertion in insertions_of(model))
+        found = logits_of(model, bundle.check_inputs)
     finally:
         unapply(model)
+    entry = Entry("all sites", bundle.architecture.num_params, trained)
+    return Evidence({"peftsearch.load": found}, (entry,))
 
 
 def snippet(bundle: Bundle, folder: Path) -> list[str]:

@@ -15,32 +15,39 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture, Choice
-from peftsearch.backbones.base import freeze, head_prefixes, module_paths
+from peftsearch.backbones.base import Backbone, freeze, head_prefixes, module_paths
 from peftsearch.errors import MissingError
-from peftsearch.export.base import Bundle, Problem, logits_of
+from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
 from peftsearch.methods.lora import SCALE
 from peftsearch.micro import MODEL_DIRS
 from peftsearch.rundir import atomic_path
 
-EXPORTER = "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm"
-HELD = ("lora", "ia3", "layernorm")
-_REASONS = {
-    "adapter": "PEFT has no bottleneck adapter",
-    "parallel_adapter": "PEFT has no bottleneck adapter",
-    "prefix": "PEFT's prefixes have one length in all layers, and none in T5's or BART's encoder",
-    "bitfit": "PEFT cannot add a bias where the backbone has none, or train single layers' biases",
+EXPORTER = {
+    "name": "peft",
+    "title": "Hugging Face PEFT: architectures of one method among LoRA, IA3 and LayerNorm",
+    "holds": {
+        "lora": "",
+        "ia3": "",
+        "layernorm": "",
+        "adapter": "PEFT has no bottleneck adapter",
+        "parallel_adapter": "PEFT has no bottleneck adapter",
+        "prefix": (
+            "PEFT's prefixes have one length in all layers, and none in T5's or BART's encoder"
+        ),
+        "bitfit": (
+            "PEFT cannot add a bias where the backbone has none, or train single layers' biases"
+        ),
+    },
+    "otherwise": "PEFT has no such method",
 }
+HELD = ("lora", "ia3", "layernorm")
 
 
-def problems(architecture: Architecture) -> list[Problem]:
-    """Return every choice that PEFT cannot hold, or that does not share the one method."""
-    found = [
-        Problem(c.site, c.method, _REASONS.get(c.method, "PEFT has no such method"))
-        for c in architecture.active
-        if c.method not in HELD
-    ]
+def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
+    """Return the choices that do not share the one method, and an empty architecture."""
+    found = []
     held = [c for c in architecture.active if c.method in HELD]
-    if not found and len({c.method for c in held}) > 1:
+    if len({c.method for c in held}) > 1:
         reason = "one PEFT adapter holds one method, and this architecture mixes several"
         found = [Problem(c.site, c.method, reason) for c in held]
     if not architecture.active:
@@ -71,8 +78,8 @@ def write(bundle: Bundle, folder: Path) -> None:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
 
-def logits(bundle: Bundle, folder: Path) -> Tensor:
-    """Load the folder with PEFT itself and return the logits of the check input."""
+def verify(bundle: Bundle, folder: Path) -> Evidence:
+    """Load the folder with PEFT itself."""
     peft = _peft()
     model = bundle.backbone.model
     before = [(module, dict(module._modules)) for module in model.modules()]
@@ -80,9 +87,14 @@ def logits(bundle: Bundle, folder: Path) -> Tensor:
         # PEFT asks for a name that transformers has deprecated, and has its doubts about norms.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
-        wrapped = peft.PeftModel.from_pretrained(model, str(folder))
+        wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     try:
-        return logits_of(wrapped, bundle.check_inputs)
+        trained = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+        head = sum(t.numel() for t in bundle.head.values())
+        own = bundle.architecture
+        entry = Entry(own.methods[0], own.num_params, trained - head)
+        found = logits_of(wrapped, bundle.check_inputs)
+        return Evidence({"PeftModel.from_pretrained": found}, (entry,))
     finally:
         # PEFT's own unload() leaves a copy or a wrapper in the place of a head, or fails on it.
         for module, children in before:

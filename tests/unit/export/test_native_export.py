@@ -16,7 +16,8 @@ from peftsearch.architecture import Choice
 from peftsearch.backbones.base import wrap
 from peftsearch.errors import ConfigError, ExportError
 from peftsearch.export import native
-from peftsearch.export.base import Bundle, exporter, logits_of, verify
+from peftsearch.export.base import Bundle, logits_of
+from peftsearch.export.writing import export
 from peftsearch.injection import insertions_of, state
 from tests.models import FACTORIES, inputs
 
@@ -52,13 +53,14 @@ def test_write_and_verify(backbone: str, tmp_path: Path) -> None:
     head = {n: p.detach().clone() for n, p in model.named_parameters() if "classifier" in n}
     peftsearch.unapply(model)
     bundle = Bundle(architecture, weights, head, wrap("test", model), batch, logits)
-    exporter("native").write(bundle, tmp_path)
-    check = verify(bundle, "native", tmp_path)
+    check = export(bundle, "native", tmp_path / "native")
     assert check["verified"]
     assert check["max_logit_difference"] == 0.0
     assert insertions_of(model) == []
     wrong = Bundle(architecture, weights, head, wrap("test", model), batch, logits + 1e-3)
-    assert not verify(wrong, "native", tmp_path)["verified"]
+    with pytest.raises(ExportError, match="does not reproduce the model: its logits differ"):
+        export(wrong, "native", tmp_path / "wrong")
+    assert [path.name for path in tmp_path.iterdir()] == ["native"]
 
 
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from peftsearch.architecture import Choice
 from peftsearch.backbones.base import head_parameters, wrap
 from peftsearch.catalogue import method_facts
 from peftsearch.export import peft as exporter
-from peftsearch.export.base import Bundle, logits_of, verify
+from peftsearch.export.base import Bundle, logits_of
+from peftsearch.export.writing import export, problems
 from peftsearch.injection import apply, count, insertions_of, state, unapply
 from peftsearch.testing import choices_for
 from tests.models import FACTORIES, inputs
@@ -68,11 +69,11 @@ def test_round_trip(method: str, backbone: str, every: int, tmp_path: Path) -> N
     wrapped = wrap("test", FACTORIES[backbone]())
     plain = copy.deepcopy(wrapped.model)
     bundle = _bundle(wrapped, _choices(wrapped, method, every))
-    assert exporter.problems(bundle.architecture) == []
+    assert problems("peft", bundle.architecture, wrapped) == []
     names = [(n, p.requires_grad) for n, p in wrapped.model.named_parameters()]
     attributes = set(vars(wrapped.model))
-    exporter.write(bundle, tmp_path)
-    check = verify(bundle, "peft", tmp_path)
+    tmp_path = tmp_path / "adapter"
+    check = export(bundle, "peft", tmp_path)
     assert check["verified"], check
     auto = "AutoModelForSequenceClassification" if bundle.head else "AutoModelForSeq2SeqLM"
     assert f"from transformers import {auto}" in exporter.snippet(bundle, tmp_path)
@@ -95,8 +96,7 @@ def test_sites_still_work_after_an_export(tmp_path: Path) -> None:
     for method in exporter.HELD:
         backbone = wrap("test", FACTORIES["bert"]())
         bundle = _bundle(backbone, _choices(backbone, method))
-        exporter.write(bundle, tmp_path / method)
-        exporter.logits(bundle, tmp_path / method)
+        export(bundle, "peft", tmp_path / method)
         there = {id(module) for module in backbone.model.modules()}
         for host in backbone.hosts:
             assert all(id(module) in there for module in host.modules.values()), method
@@ -120,20 +120,21 @@ def test_the_config_names_full_paths(tmp_path: Path) -> None:
 def test_methods_that_peft_does_not_hold_are_named(method: str) -> None:
     backbone = wrap("test", FACTORIES["t5"]())
     choices = [*_choices(backbone, method, 2), Choice("encoder.00.norm")]
-    problems = exporter.problems(testing.architecture_of(backbone, choices))
-    assert [p.site for p in problems] == [c.site for c in choices[:-1]]
-    assert all(p.method == method and len(p.reason) > 20 for p in problems)
+    found = problems("peft", testing.architecture_of(backbone, choices), backbone)
+    assert [p.site for p in found] == [c.site for c in choices[:-1]]
+    assert all(p.method == method and len(p.reason) > 20 for p in found)
 
 
 def test_mixtures_are_refused_at_every_site() -> None:
     backbone = wrap("test", FACTORIES["t5"]())
     lora, norms = _choices(backbone, "lora"), _choices(backbone, "layernorm")
-    problems = exporter.problems(testing.architecture_of(backbone, [*lora, *norms]))
-    assert len(problems) == len(lora) + len(norms)
-    assert all(re.search("mixes several", p.reason) for p in problems)
+    found = problems("peft", testing.architecture_of(backbone, [*lora, *norms]), backbone)
+    assert len(found) == len(lora) + len(norms)
+    assert all(re.search("mixes several", p.reason) for p in found)
 
 
 def test_an_empty_architecture_is_refused() -> None:
     backbone = wrap("test", FACTORIES["t5"]())
-    (problem,) = exporter.problems(testing.architecture_of(backbone, [Choice("encoder.00.norm")]))
+    empty = testing.architecture_of(backbone, [Choice("encoder.00.norm")])
+    (problem,) = problems("peft", empty, backbone)
     assert "nothing was chosen" in problem.reason
