@@ -21,6 +21,7 @@ from peftsearch.backbones.loading import load_backbone
 from peftsearch.checkpoint import restore_weights
 from peftsearch.errors import ConfigError, ExportError
 from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
+from peftsearch.export.patching import patched
 from peftsearch.injection import apply, insertions_of, load_state, state, unapply
 from peftsearch.rundir import atomic_path, read_json, write_json
 
@@ -50,12 +51,15 @@ def write(bundle: Bundle, folder: Path) -> None:
 
 def verify(bundle: Bundle, folder: Path) -> Evidence:
     """Load the folder onto the backbone, and count what would be trained."""
-    model = load(folder, bundle.backbone.model)
-    try:
-        trained = sum(insertion.num_params for insertion in insertions_of(model))
-        found = logits_of(model, bundle.check_inputs)
-    finally:
-        unapply(model)
+    model = bundle.backbone.model
+    head = {name: p.detach().clone() for name, p in head_parameters(model)}
+    with patched(model, head):  # loading overwrites the copy
+        load(folder, model)
+        try:
+            trained = sum(insertion.num_params for insertion in insertions_of(model))
+            found = logits_of(model, bundle.check_inputs)
+        finally:
+            unapply(model)
     entry = Entry("all sites", bundle.architecture.num_params, trained)
     return Evidence({"peftsearch.load": found}, (entry,))
 
