@@ -99,8 +99,8 @@ def _merged(target: Touched) -> dict[str, Tensor]:
 def verify(bundle: Bundle, folder: Path) -> Evidence:
     """Load the folder with transformers alone, in float32 and rounded to bfloat16."""
     kind = type(bundle.backbone.model)
-    found = logits_of(_load(kind, folder, torch.float32), bundle.check_inputs)
-    rounded = _half(_load(kind, folder, torch.bfloat16), bundle)
+    found = logits_of(_load(kind, folder), bundle.check_inputs)
+    rounded = _half(_load(kind, folder, dtype=torch.bfloat16), bundle)
     notes = {
         "bf16_max_logit_difference": largest_difference(rounded, bundle.check_logits),
         "max_logit": float(bundle.check_logits.abs().max()),
@@ -108,9 +108,9 @@ def verify(bundle: Bundle, folder: Path) -> Evidence:
     return Evidence({"from_pretrained": found}, notes=notes)
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
     with quiet():
-        return kind.from_pretrained(folder, dtype=dtype)
+        return kind.from_pretrained(folder, **options)
 
 
 @torch.no_grad()
