@@ -6,6 +6,7 @@ Each reads the files of the stages before it, so each can run alone on a run dir
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
 from peftsearch.errors import ConfigError, DivergedError, paste
 from peftsearch.export import writing
-from peftsearch.export.base import Bundle, logits_of, with_python
+from peftsearch.export.base import Bundle, logits_of
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
@@ -156,7 +157,8 @@ def export_to(
     found = writing.problems(target, architecture, work.backbone)
     if found:
         raise writing.refusal(target, found)
-    return writing.export(with_python(make_bundle(work, architecture), python), target, folder)
+    writing.check_place(folder)
+    return writing.export(replace(make_bundle(work, architecture), python=python), target, folder)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

@@ -125,7 +125,8 @@ def export(
             raise ConfigError(f"{out} is a file, not a folder.", "Choose another with --out DIR.")
         if target_python is not None and not target_python.is_file():
             raise ConfigError(f"--target-python: {target_python} does not exist.")
-        _stage(current, "export", run, to=to, out=out, python=target_python)
+        python = {} if target_python is None else {"python": target_python}
+        _stage(current, "export", run, to=to, out=out, **python)
         _done(current, "export", run, out or run / "export" / to)
 
 
