@@ -45,14 +45,15 @@ SHARD = "5GB"
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return the biases that the backbone does not have."""
-    hosts = {host.site.id: host for host in backbone.hosts}
+    modules = {host.site.id: host.modules for host in backbone.hosts}
     found = []
     for choice in architecture.active:
-        modules = hosts[choice.site].modules
-        bare = [name for name in choice.modules if getattr(modules[name], "bias", None) is None]
-        if choice.method == "bitfit" and bare:
-            reason = f"the backbone has no bias at {', '.join(bare)} to merge a trained one into"
-            found.append(Problem(choice.site, choice.method, reason))
+        if choice.method == "bitfit":
+            there = modules.get(choice.site, {})  # an unknown site is refused when it is inserted
+            bare = [n for n in choice.modules if getattr(there.get(n), "bias", None) is None]
+            if bare:
+                reason = f"the backbone has no bias at {', '.join(bare)} to merge one into"
+                found.append(Problem(choice.site, choice.method, reason))
     return found
 
 
