@@ -8,6 +8,7 @@ torch; the classes of the same file are imported when a stage runs.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -102,6 +103,11 @@ def spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def schemas() -> dict[str, Path]:
+    """Return the published JSON schemas by the name of the file that they describe."""
+    return {path.stem: path for path in sorted((_PACKAGE / "schemas").glob("*.json"))}
+
+
 def space_path(name: str) -> Path:
     """Find a shipped space by name, or a YAML file by path.
 
@@ -155,15 +161,7 @@ def strategies() -> dict[str, StrategyCard]:
     A strategy is one file in ``peftsearch/strategies`` with a literal ``STRATEGY``, or a module
     named by an entry point of the group ``peftsearch.strategies``.
     """
-    sources = {
-        f"peftsearch.strategies.{path.stem}": path
-        for path in sorted((_PACKAGE / "strategies").glob("[a-z]*.py"))
-    }
-    for entry in entry_points(group="peftsearch.strategies"):
-        spec = find_spec(entry.value)
-        if spec is None or spec.origin is None:
-            raise ConfigError(f'The plug-in strategy "{entry.name}" ({entry.value}) has no source.')
-        sources[entry.value] = Path(spec.origin)
+    sources = _sources("strategies", "strategy")
     found = {}
     for source, path in sources.items():
         facts = _literal(path, "STRATEGY")
@@ -173,14 +171,89 @@ def strategies() -> dict[str, StrategyCard]:
     return first | found
 
 
-def exporters() -> dict[str, str]:
-    """Return the export targets by name, each with a line of explanation.
+@dataclass(frozen=True)
+class ExporterCard:
+    """The declared facts of an exporter.
 
-    A target is one file in ``peftsearch/export`` with a literal ``EXPORTER`` that says so.
+    Attributes:
+        name: As typed after ``--to``.
+        title: A few words for tables.
+        holds: What the target can hold: by method, or by ``method.part`` for one part of a
+            layer, ``""`` if it can and else the reason why not; or a mapping of this by the
+            backbone's ``model_type``, with ``"*"`` for all that are not named.
+        otherwise: The reason for methods, and model types, that ``holds`` does not name.
+        source: Dotted module that holds the functions.
     """
+
+    name: str
+    title: str
+    holds: Mapping[str, str | Mapping[str, str]]
+    otherwise: str
+    source: str
+
+    def reason(self, method: str, part: str, family: str) -> str:
+        """Return why a method cannot be held at a part of a layer; ``""`` if it can.
+
+        Args:
+            method: Name of a method.
+            part: Part of a layer, see :data:`peftsearch.site.PARTS`.
+            family: The backbone's ``model_type``.
+        """
+        for key in (f"{method}.{part}", method):
+            if key in self.holds:
+                entry = self.holds[key]
+                if isinstance(entry, str):
+                    return entry
+                return entry.get(family, entry.get("*", self.otherwise))
+        return self.otherwise
+
+
+_EXPORTER_KEYS = {"name", "title", "holds", "otherwise"}
+
+
+@cache
+def exporters() -> dict[str, ExporterCard]:
+    """Return the export targets by name, without torch; the package's own format comes first.
+
+    A target is one file in ``peftsearch/export`` with a literal ``EXPORTER``, or a module named
+    by an entry point of the group ``peftsearch.exporters``.
+
+    Raises:
+        ConfigError: A plug-in has no source, or a literal is not complete.
+    """
+    sources = _sources("export", "exporter", "exporters")
     found = {}
-    for path in sorted((_PACKAGE / "export").glob("[a-z]*.py")):
-        line = _literal(path, "EXPORTER")
-        if line is not None:
-            found[path.stem] = str(line)
+    for source, path in sources.items():
+        facts = _literal(path, "EXPORTER")
+        if facts is None:
+            continue
+        if not isinstance(facts, dict) or set(facts) != _EXPORTER_KEYS:
+            wrong = ", ".join(sorted(set(facts) ^ _EXPORTER_KEYS))
+            raise ConfigError(f"{path.name}: EXPORTER has missing or unknown keys: {wrong}.")
+        found[facts["name"]] = ExporterCard(source=source, **facts)
+    first = {"native": found.pop("native")}
+    return first | found
+
+
+def _sources(folder: str, kind: str, group: str = "") -> dict[str, Path]:
+    """Return the files of a kind of plug-in by dotted module: the package's, then others'."""
+    found = {
+        f"peftsearch.{folder}.{path.stem}": path
+        for path in sorted((_PACKAGE / folder).glob("[a-z]*.py"))
+    }
+    for entry in entry_points(group=f"peftsearch.{group or folder}"):
+        spec = find_spec(entry.value)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f'The plug-in {kind} "{entry.name}" ({entry.value}) has no source.')
+        found[entry.value] = Path(spec.origin)
+    return found
+
+
+@cache
+def families() -> dict[str, str]:
+    """Return the file name of the backbone family by transformers ``model_type``, without torch."""
+    found: dict[str, str] = {}
+    for path in sorted((_PACKAGE / "backbones").glob("[a-z]*.py")):
+        types = _literal(path, "MODEL_TYPES")
+        found.update(dict.fromkeys(types or (), path.stem))
     return found

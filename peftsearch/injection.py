@@ -159,7 +159,7 @@ def _check_count(insertion: Insertion) -> None:
 
 def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
     problems: list[ConfigError] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for choice in architecture.active:
         if choice.site not in by_id:
             message = f"The model has no site {choice.site}."
@@ -171,11 +171,11 @@ def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
         elif by_id[choice.site].site.part not in method_facts()[choice.method].modules:
             message = f"{choice.site}: {choice.method} does not attach to this part of a layer."
             problems.append(ConfigError(message))
-        key = (choice.site, layer_key(choice))
-        if key in seen:
+        keys = {(choice.site, choice.method, name) for name in choice.modules}
+        if keys & seen:  # their tensors would have the same names
             message = f"{choice.site}: {choice.method} stands there twice on the same modules."
             problems.append(ConfigError(message))
-        seen.add(key)
+        seen |= keys
         modules = by_id[choice.site].modules
         for name in choice.modules:
             if name not in modules:

@@ -81,6 +81,7 @@ def run_stage(
     listener: Listener | None = None,
     to: str | None = None,
     out: Path | None = None,
+    python: Path | None = None,
 ) -> None:
     """Run one stage on a run directory, again if it is done already.
 
@@ -90,6 +91,7 @@ def run_stage(
         listener: Called with every event.
         to: For ``export``: the target.
         out: For ``export``: where to write instead of ``export/<target>``.
+        python: For ``export``: interpreter in which the target can be imported.
 
     Raises:
         ConfigError: An earlier stage is missing.
@@ -110,7 +112,7 @@ def run_stage(
                 hint = paste("peftsearch", stage, run_dir)
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
-            runner.export(to, out, interrupt)
+            runner.export(to, out, python, interrupt)
         else:
             runner.stage(name, interrupt, again=True)
 
@@ -201,13 +203,15 @@ class _Runner:
         _write_report(self.directory)
         return 0, 0
 
-    def export(self, target: str, out: Path | None, interrupt: Interrupt) -> None:
+    def export(
+        self, target: str, out: Path | None, python: Path | None, interrupt: Interrupt
+    ) -> None:
         """Write one export."""
         work = self.work(interrupt)
         from peftsearch.stages import export_to
 
         self.events.emit("export", "start")
-        export_to(work, target, out or self.directory.file("export", target))
+        export_to(work, target, out or self.directory.file("export", target), python)
         self.events.emit("export", "finish")
 
 

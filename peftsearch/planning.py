@@ -68,7 +68,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "stages": stages,
         "single_trainings": _trainings(config, stages),
         "memory_bytes": _memory(config, backbone, space, task),
-        "exports": _exports(full),
+        "exports": _exports(full, backbone),
         "baselines": sorted(uniform),
         "warnings": _warnings(config, full, budget, uniform) + _notes(full, backbone),
     }
@@ -132,20 +132,20 @@ def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str
     }
 
 
-def _exports(space: Any) -> dict[str, dict[str, Any]]:
-    """Say for each target whether every architecture of the space can be expressed."""
-    from peftsearch.architecture import Architecture, Choice
+def _exports(space: Any, backbone: Any) -> dict[str, dict[str, Any]]:
+    """Say for each target whether it can hold every candidate of the space."""
+    from peftsearch.architecture import Choice
     from peftsearch.catalogue import exporters
-    from peftsearch.export.base import exporter
+    from peftsearch.export.writing import problems_alone
 
     found: dict[str, dict[str, Any]] = {}
+    choices = [
+        Choice(gate.site.id, c.method, c.size, c.modules, c.num_params)
+        for gate, c in space.choices()
+        if c.num_params
+    ]
     for target in exporters():
-        choices = tuple(
-            Choice(gate.site.id, c.method, c.size, c.modules, c.num_params)
-            for gate, c in space.choices()
-            if c.num_params
-        )
-        problems = exporter(target).problems(Architecture("", "", 0, "", 0, choices))
+        problems = problems_alone(target, choices, backbone)
         reasons = sorted({f"{p.method}: {p.reason}" for p in problems})
         found[target] = {"ok": not problems, "reasons": reasons}
     return found

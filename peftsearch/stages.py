@@ -6,14 +6,17 @@ Each reads the files of the stages before it, so each can run alone on a run dir
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from peftsearch import baselines as plain
 from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
-from peftsearch.errors import ConfigError, DivergedError, ExportError, paste
-from peftsearch.export.base import Bundle, exporter, logits_of, verify
+from peftsearch.errors import ConfigError, DivergedError, paste
+from peftsearch.export import writing
+from peftsearch.export.base import Bundle, logits_of, untrained
+from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
@@ -123,46 +126,80 @@ def _done(work: Workspace, stage: str) -> bool:
 
 
 def export(work: Workspace) -> int:
-    """Export to every configured target that can express the architecture, and verify."""
+    """Export to every configured target that can hold the architecture, and verify."""
+    run = work.session.run
     for target in work.config.export.targets:
-        run = work.session.run
-        found = exporter(target).problems(found_architecture(work))
+        record = run.file("export", f"{target}.json")
+        found = writing.problems(target, found_architecture(work), work.backbone)
         if found:
-            record = {"format": 1, "target": target, "verified": False}
-            record["problems"] = [problem.to_json() for problem in found]
-            run.write_json(f"export/{target}.json", record)
+            refused = [problem.to_json() for problem in found]
+            facts = {"format": 1, "target": target, "verified": False, "problems": refused}
+            write_json(record, facts)
             continue
+        record.unlink(missing_ok=True)  # of an earlier architecture
         export_to(work, target, run.file("export", target))
     return 0
 
 
-def export_to(work: Workspace, target: str, folder: Path) -> dict[str, Any]:
+def export_to(
+    work: Workspace, target: str, folder: Path, python: Path | None = None
+) -> dict[str, Any]:
     """Write one export of the first seed's weights and verify it by loading it back.
 
     The first seed, not the best: the test split must not choose.
 
+    Args:
+        work: The run.
+        target: Name of the exporter.
+        folder: Where to write.
+        python: Interpreter in which the target can be imported, where this one cannot.
+
     Raises:
-        ExportError: The target cannot express the architecture, or does not reproduce it.
+        ExportError: The target cannot hold the architecture, or does not reproduce it.
     """
-    module = exporter(target)
     architecture = found_architecture(work)
-    found = module.problems(architecture)
+    found = writing.problems(target, architecture, work.backbone)
     if found:
-        lines = "\n".join(f"  {p.site}: {p.method}: {p.reason}" for p in found)
-        raise ExportError(
-            f"{target} cannot express this architecture:\n{lines}",
-            "Use --to native, or search again with --space peft_lossless.",
-        )
-    bundle = make_bundle(work, architecture)
-    module.write(bundle, folder)
-    check = {**verify(bundle, target, folder), "load": module.snippet(bundle, folder)}
-    write_json(folder / "check.json", check)
-    if not check["verified"]:
-        raise ExportError(
-            f"The {target} export in {folder} does not reproduce the model: its logits differ "
-            f"by {check['max_logit_difference']:.2e} (allowed {check['tolerance']:.0e})."
-        )
-    return check
+        raise writing.refusal(target, found)
+    writing.check_place(folder)
+    return writing.export(replace(make_bundle(work, architecture), python=python), target, folder)
+
+
+def export_untrained(
+    path: Path, target: str, folder: Path, labels: int | None = None, python: Path | None = None
+) -> dict[str, Any]:
+    """Export an architecture with fresh weights, for a training elsewhere; no run is needed.
+
+    Args:
+        path: An ``architecture.json``; its model is loaded.
+        target: Name of the exporter.
+        folder: Where to write.
+        labels: Labels of a classification head; by default those of the architecture's task.
+        python: Interpreter in which the target can be imported, where this one cannot.
+
+    Raises:
+        ConfigError: The file is no architecture, or its task is not registered here.
+        ExportError: The target cannot hold the architecture.
+    """
+    from peftsearch import tasks
+    from peftsearch.backbones.loading import load_backbone
+    from peftsearch.workspace import num_labels
+
+    architecture = Architecture.load(path)
+    writing.check_place(folder)
+    if labels is None:
+        try:
+            labels = num_labels(tasks.get(architecture.task))
+        except ConfigError as error:
+            raise ConfigError(error.message, "Say how many labels there are: --labels N") from error
+    backbone = load_backbone(architecture.model, labels)
+    found = writing.problems(target, architecture, backbone)
+    if found:
+        raise writing.refusal(target, found)
+    inputs = sample_inputs(backbone.model)
+    assert inputs is not None  # a model of any other kind is not loaded
+    bundle = untrained(architecture, backbone, inputs)
+    return writing.export(replace(bundle, python=python), target, folder)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from peftsearch.catalogue import families
 from peftsearch.errors import ConfigError
 from peftsearch.methods.base import SLOT, SiteHost
 from peftsearch.nearest import did_you_mean
@@ -23,17 +23,6 @@ from peftsearch.site import Site
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
 _HEADS = ("classifier", "classification_head", "qa_outputs")
 Hosts = Callable[[nn.Module], list[SiteHost]]
-
-
-def families() -> dict[str, str]:
-    """Return the file name of the family by transformers ``model_type``."""
-    found: dict[str, str] = {}
-    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-        if path.stem in {"base", "loading"}:
-            continue
-        module = import_module(f"peftsearch.backbones.{path.stem}")
-        found.update(dict.fromkeys(module.MODEL_TYPES, path.stem))
-    return found
 
 
 def hosts_of(model: nn.Module) -> list[SiteHost]:

@@ -18,11 +18,11 @@ from transformers.utils import logging
 
 from peftsearch.backbones.base import (
     Backbone,
-    families,
     head_parameters,
     head_prefixes,
     wrap,
 )
+from peftsearch.catalogue import families
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
@@ -84,7 +84,7 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
     cls = _prepare(config, num_labels)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)
-    with _quiet():
+    with quiet():
         model, report = hub_call(
             source,
             lambda: cls.from_pretrained(
@@ -114,8 +114,8 @@ def _check_complete(name: str, model: Any, missing: Iterable[str]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' bar and its report that the head is new: the run draws the head."""
+def quiet() -> Iterator[None]:
+    """Silence transformers' bars and reports, such as that the head is new: the run draws it."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

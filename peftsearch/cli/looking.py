@@ -92,8 +92,12 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         from peftsearch.bench.listing import listed
 
         return listed()
-    described = catalogue.models() if kind == "models" else catalogue.exporters()
-    return [{"name": name, "description": text} for name, text in described.items()]
+    if kind == "exporters":
+        return [
+            {"name": card.name, "description": card.title}
+            for card in catalogue.exporters().values()
+        ]
+    return [{"name": name, "description": text} for name, text in catalogue.models().items()]
 
 
 def _cell(value: Any) -> str:

@@ -1,29 +1,49 @@
-"""What an exporter is given, what it offers, and how its result is verified."""
+"""What an exporter is given, what it offers, and what it shows.
+
+An exporter is one file with a literal ``EXPORTER`` (see :class:`peftsearch.catalogue.ExporterCard`)
+and four functions:
+
+- ``problems(architecture, backbone)``: the choices that it cannot hold and that its declared
+  table does not know of, because they hang on the model or on other choices;
+- ``write(bundle, folder)``: fill an empty folder;
+- ``verify(bundle, folder)``: load the folder as a user of the target would, and return what was
+  seen as :class:`Evidence`;
+- ``snippet(bundle, folder)``: the lines of Python that load the folder.
+
+:mod:`peftsearch.export.writing` calls them in this order, and decides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone
+from peftsearch.backbones.base import Backbone, head_parameters
 from peftsearch.catalogue import exporters
 from peftsearch.errors import ConfigError
+from peftsearch.injection import insert_architecture, remove_all, state
 from peftsearch.nearest import did_you_mean
 
+#: Largest difference of a logit, relative to the largest logit where that is above one.
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One choice that a target cannot express."""
+    """One choice that a target cannot hold.
+
+    Attributes:
+        site: Site id, or ``"head"``, or ``"all sites"``.
+        method: Method name.
+        reason: Why not, as part of a sentence.
+    """
 
     site: str
     method: str
@@ -36,15 +56,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained architecture, ready to be written.
+    """An architecture with its weights, ready to be written.
 
     Attributes:
         architecture: The assignment.
-        weights: Trained tensors by ``site/method/anchor/tensor``.
+        weights: Tensors by ``site/method/anchor/tensor``.
         head: Tensors of the task head by parameter name; empty without a head.
-        backbone: The backbone, with nothing inserted.
+        backbone: The backbone in float32, with nothing inserted.
         check_inputs: A small batch.
-        check_logits: The logits of the trained model on it.
+        check_logits: The logits of the model with the weights inserted on it, float32.
+        trained: Whether the weights were trained; fresh ones otherwise.
+        python: Interpreter in which the target can be imported, where this one cannot.
     """
 
     architecture: Architecture
@@ -53,13 +75,70 @@ class Bundle:
     backbone: Backbone
     check_inputs: Mapping[str, Tensor]
     check_logits: Tensor
+    trained: bool = True
+    python: Path | None = None
+
+    def of(self, site: str, method: str, anchor: str) -> dict[str, Tensor]:
+        """Return the tensors of one method on one module by their own names."""
+        prefix = f"{site}/{method}/{anchor}/"
+        return {k[len(prefix) :]: t for k, t in self.weights.items() if k.startswith(prefix)}
 
 
-# An exporter offers ``problems(architecture)``, ``write(bundle, folder)`` and
-# ``logits(bundle, folder)``: the last loads what was written as a user of the target would.
+@dataclass(frozen=True)
+class Entry:
+    """One part of an export that is trained as a whole, e.g. one adapter folder.
+
+    Attributes:
+        name: What it is called in the export.
+        num_params: Parameters that the architecture trains there.
+        trained: Parameters that the target trains there.
+        why: Why the two differ; an unexplained difference means that the export is wrong.
+    """
+
+    name: str
+    num_params: int
+    trained: int
+    why: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form written into ``check.json``."""
+        shown = {"name": self.name, "num_params": self.num_params, "trained": self.trained}
+        return {**shown, "why": self.why} if self.why else shown
 
 
-def exporter(name: str) -> ModuleType:
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen when an export was loaded back.
+
+    Attributes:
+        logits: Logits of the check input, by the way in which the export was loaded.
+        entries: Trainable parameters as counted by the target; empty where nothing can be
+            trained.
+        notes: Further figures and sentences for ``check.json``.
+    """
+
+    logits: Mapping[str, Tensor]
+    entries: tuple[Entry, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Exporter(Protocol):
+    """The functions of an exporter's module."""
+
+    def problems(self, architecture: Architecture, backbone: Backbone) -> list[Problem]:
+        """Return what the target cannot hold beyond its declared table."""
+
+    def write(self, bundle: Bundle, folder: Path) -> None:
+        """Fill an empty folder."""
+
+    def verify(self, bundle: Bundle, folder: Path) -> Evidence:
+        """Load the folder in the target."""
+
+    def snippet(self, bundle: Bundle, folder: Path) -> list[str]:
+        """Return lines of Python that load the folder."""
+
+
+def exporter(name: str) -> Exporter:
     """Return the module of an exporter.
 
     Raises:
@@ -68,7 +147,7 @@ def exporter(name: str) -> ModuleType:
     if name not in exporters():
         hint = f"{did_you_mean(name, exporters())} peftsearch list exporters"
         raise ConfigError(f'export target "{name}" is not known.', hint)
-    return import_module(f"peftsearch.export.{name}")
+    return cast(Exporter, import_module(exporters()[name].source))
 
 
 @torch.no_grad()
@@ -82,20 +161,26 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     return output.logits.float().cpu()  # type: ignore[no-any-return]
 
 
-def verify(bundle: Bundle, target: str, folder: Path) -> dict[str, Any]:
-    """Load an export back and compare its logits with the trained model's.
+def largest_difference(found: Tensor, wanted: Tensor) -> float:
+    """Return the largest difference of two logits; infinite where the shapes differ."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    difference = (found - wanted).abs().max()
+    return float("inf") if bool(difference.isnan()) else float(difference)
 
-    Returns:
-        The content of ``check.json``.
+
+def untrained(
+    architecture: Architecture, backbone: Backbone, inputs: Mapping[str, Tensor]
+) -> Bundle:
+    """Return a bundle of fresh weights, which leave the output as it is, and the fresh head.
+
+    Prefixes are the exception: see ``identity_at_start`` of the method.
     """
-    found = exporter(target).logits(bundle, folder)
-    difference = float((found - bundle.check_logits).abs().max())
-    tolerance = TOLERANCE * max(1.0, float(bundle.check_logits.abs().max()))
-    return {
-        "format": 1,
-        "target": target,
-        "verified": difference <= tolerance,
-        "max_logit_difference": difference,
-        "tolerance": tolerance,
-        "num_params": bundle.architecture.num_params,
-    }
+    model = backbone.model.float()
+    insertions = insert_architecture(backbone.hosts, architecture)
+    try:
+        weights, logits = state(insertions), logits_of(model, inputs)
+    finally:
+        remove_all(insertions)
+    head = {name: p.detach().cpu().clone() for name, p in head_parameters(model)}
+    return Bundle(architecture, weights, head, backbone, inputs, logits, trained=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,4 +98,67 @@ def test_models_and_exporters_have_a_line_each() -> None:
     names = {*MODEL_DIRS, "t5", "bart", "mbart", "bert", "roberta"}
     assert names <= set(catalogue.models())
     assert {"native", "peft"} <= set(catalogue.exporters())
-    assert all([*catalogue.models().values(), *catalogue.exporters().values()])
+    assert all(catalogue.models().values())
+    assert all(card.title for card in catalogue.exporters().values())
+    assert next(iter(catalogue.exporters())) == "native"
+
+
+def test_families_are_read_without_torch() -> None:
+    from peftsearch.backbones import bart, bert, t5
+
+    wanted = {name: m.__name__.split(".")[-1] for m in (bart, bert, t5) for name in m.MODEL_TYPES}
+    assert catalogue.families() == wanted
+
+
+def test_reasons_of_an_exporter() -> None:
+    """A part of a layer stands before the whole method, a model type before the rest."""
+    holds = {
+        "lora": "",
+        "bitfit": {"t5": "no bias", "*": ""},
+        "bitfit.norm": "not there",
+        "prefix": {"bert": ""},
+    }
+    card = catalogue.ExporterCard("x", "a target", holds, "no such method", "nowhere")
+    assert card.reason("lora", "attention", "t5") == ""
+    assert card.reason("bitfit", "attention", "t5") == "no bias"
+    assert card.reason("bitfit", "attention", "bert") == ""
+    assert card.reason("bitfit", "norm", "bert") == "not there"
+    assert card.reason("prefix", "attention", "bert") == ""
+    assert card.reason("prefix", "attention", "t5") == "no such method"
+    assert card.reason("ia3", "attention", "t5") == "no such method"
+
+
+class _Entry:
+    """An entry point of another package."""
+
+    name = value = "stray_exporter"
+
+
+def _plug_in(folder: Path, literal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "stray_exporter.py").write_text(f"EXPORTER = {literal}\nraise RuntimeError\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [_Entry()])
+    catalogue.exporters.cache_clear()
+
+
+@pytest.fixture
+def _fresh_catalogue() -> Iterator[None]:
+    yield
+    catalogue.exporters.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_catalogue")
+def test_exporters_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by entry point, and listed without being imported."""
+    literal = '{"name": "stray", "title": "x", "holds": {"lora": ""}, "otherwise": "no"}'
+    _plug_in(tmp_path, literal, monkeypatch)
+    card = catalogue.exporters()["stray"]
+    assert card.source == "stray_exporter"
+    assert card.reason("lora", "attention", "t5") == ""
+
+
+@pytest.mark.usefixtures("_fresh_catalogue")
+def test_incomplete_exporters_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _plug_in(tmp_path, '{"name": "stray", "holds": {}, "else": ""}', monkeypatch)
+    with pytest.raises(ConfigError, match="missing or unknown keys: else, otherwise, title"):
+        catalogue.exporters()

@@ -15,6 +15,7 @@ from peftsearch.architecture import Choice
 from peftsearch.backbones.base import wrap
 from peftsearch.errors import ConfigError
 from peftsearch.injection import (
+    count,
     insert_architecture,
     insert_choice,
     insertions_of,
@@ -59,7 +60,7 @@ def test_what_does_not_fit_is_refused_with_every_reason() -> None:
     wrong = [
         replace(good, site="encoder.07.attention"),
         replace(good, method="lorra"),
-        replace(good, modules=("q", "w")),
+        replace(good, modules=("k", "w")),
     ]
     with pytest.raises(ConfigError, match="3 problems") as error:
         peftsearch.apply(model, testing.architecture_of(backbone, [good, *wrong]))
@@ -87,6 +88,21 @@ def test_what_attaches_nowhere_or_twice_is_refused() -> None:
         peftsearch.apply(model, testing.architecture_of(backbone, wrong))
     assert "encoder.00.attention: lora stands there twice" in error.value.message
     assert "encoder.00.norm: lora does not attach to this part" in error.value.message
+
+
+def test_one_method_needs_modules_of_its_own() -> None:
+    """Two LoRAs on one module would share the names of their tensors, and one be lost."""
+    backbone = wrap("test", FACTORIES["t5"]())
+    host = testing.host_of(backbone, "encoder.00.attention")
+
+    def lora(*modules: str) -> Choice:
+        return Choice(host.site.id, "lora", 2, modules, count(host, "lora", modules, 2))
+
+    fine = testing.architecture_of(backbone, [lora("q"), lora("v", "o")])
+    assert len(state(insert_architecture(backbone.hosts, fine))) == 6
+    shared = testing.architecture_of(backbone, [lora("q"), lora("v", "q")])
+    with pytest.raises(ConfigError, match="lora stands there twice on the same modules"):
+        insert_architecture(backbone.hosts, shared)
 
 
 def test_a_builder_that_fails_leaves_nothing_behind() -> None:
