@@ -7,24 +7,22 @@ setup: ``adapter_setup.json`` and a folder for each adapter.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_prefixes
 from peftsearch.backbones.loading import source_of
 from peftsearch.catalogue import families
-from peftsearch.errors import ExportError, MissingError
+from peftsearch.errors import ExportError
 from peftsearch.export.adapters_groups import adapters_of
-from peftsearch.export.base import Bundle, Entry, Evidence, Problem
+from peftsearch.export.adapters_target import look, python_of
+from peftsearch.export.base import Bundle, Evidence, Problem
 from peftsearch.export.snippets import auto_class
 from peftsearch.export.writing import refusal
 from peftsearch.rundir import write_json
@@ -53,6 +51,7 @@ EXPORTER = {
             "mbart": "",
             "*": "adapters shifts the relative position bias by the length of a prefix",
         },
+        "prefix.cross_attention": "adapters has prefixes there beside those before it only",
         "layernorm": "adapters does not train norms",
         "bitfit": "adapters does not train biases",
     },
@@ -69,7 +68,6 @@ _MODULES = {
     ("ia3", "cross_attention"): "qkv",
     ("ia3", "feed_forward"): ("down",),
 }
-_CHECK = Path(__file__).with_name("adapters_check.py")
 
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
@@ -154,7 +152,7 @@ def write(bundle: Bundle, folder: Path) -> None:
         ExportError: A trained factor is negative in front of a ReLU.
         MissingError: No interpreter was given in which the export can be verified.
     """
-    _python(bundle)
+    python_of(bundle)
     _check_signs(bundle)
     config = bundle.backbone.model.config
     facts = {
@@ -194,7 +192,7 @@ def verify(bundle: Bundle, folder: Path) -> Evidence:
     """
     (seen,) = look([(bundle, folder)])
     if isinstance(seen, str):
-        raise ExportError(f"The adapters library cannot load the export: {seen}.")
+        raise ExportError(f"The adapters library does not take the export: {seen}.")
     return seen
 
 
@@ -210,80 +208,6 @@ def snippet(bundle: Bundle, folder: Path) -> list[str]:
         "adapters.init(model)",
         f"model.load_adapter_setup({str(folder)!r}, set_active=True)",
     ]
-
-
-def look(exports: Sequence[tuple[Bundle, Path]]) -> list[Evidence | str]:
-    """Load many exports in one start of the other interpreter, that of the first one.
-
-    Returns:
-        What was seen of each, or why that library could not load it.
-
-    Raises:
-        MissingError: No interpreter was given, or it does not have that library.
-    """
-    python = _python(exports[0][0])
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        jobs = [_job(bundle, folder, work) for bundle, folder in exports]
-        (work / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-        _run(python, work)
-        seen = json.loads((work / "seen.json").read_text(encoding="utf-8"))
-        found: list[Evidence | str] = []
-        for number, ((bundle, _), each) in enumerate(zip(exports, seen["looks"], strict=True)):
-            if "error" in each:
-                found.append(each["error"])
-                continue
-            logits = load_file(work / f"logits-{number}.safetensors")["logits"]
-            entries = _entries(bundle, each["trained"])
-            found.append(Evidence({"load_adapter_setup": logits}, entries, seen["versions"]))
-    return found
-
-
-def _job(bundle: Bundle, folder: Path, work: Path) -> dict[str, str]:
-    """Write what the other interpreter needs, a backbone once, and return where it is."""
-    model = bundle.backbone.model
-    backbone = work / f"backbone-{id(model)}"
-    if not backbone.exists():
-        model.save_pretrained(backbone)
-    inputs = work / f"inputs-{id(bundle)}.safetensors"
-    save_file({k: t.contiguous() for k, t in bundle.check_inputs.items()}, inputs)
-    return {
-        "model": str(backbone),
-        "cls": type(model).__name__,
-        "export": str(folder.absolute()),
-        "inputs": str(inputs),
-    }
-
-
-def _run(python: Path, work: Path) -> None:
-    # Isolated: this interpreter's PYTHONPATH would bring along the wrong transformers.
-    command = [str(python), "-I", str(_CHECK), str(work)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise MissingError(f"{python} cannot load the adapters library: {said}.", _HINT)
-
-
-_HINT = "make adapters-env, and then --target-python .venv-adapters/bin/python"
-
-
-def _python(bundle: Bundle) -> Path:
-    if bundle.python is None:
-        raise MissingError(
-            "An export to adapters is verified by that library in an interpreter of its own, "
-            "since it does not run beside this transformers, and none was given.",
-            _HINT,
-        )
-    return bundle.python
-
-
-def _entries(bundle: Bundle, trained: dict[str, int]) -> tuple[Entry, ...]:
-    """Compare the counts adapter by adapter; nothing outside of them may be trained."""
-    wanted = {adapter.name: adapter.num_params for adapter in adapters_of(bundle)}
-    entries = [Entry(name, wanted.get(name, 0), count) for name, count in trained.items() if name]
-    if trained[""]:
-        entries.append(Entry("outside of the adapters", 0, trained[""]))
-    return tuple(entries)
 
 
 def _check_signs(bundle: Bundle) -> None:
@@ -307,5 +231,6 @@ def _check_signs(bundle: Bundle) -> None:
         raise refusal("adapters", found)
 
 
-def _clean(tensors: Any) -> dict[str, Any]:
+def _clean(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that hold nothing but themselves."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

@@ -1,8 +1,8 @@
 """Loads exports with the adapters library, in the interpreter that has it.
 
 A script of its own: run by its path, it imports nothing of peftsearch. Its one argument is a
-folder with ``jobs.json``, a list of ``{"model", "cls", "export", "inputs"}``; it writes
-``seen.json`` and ``logits-N.safetensors`` beside it.
+folder with ``jobs.json``, a list of ``{"cls", "model", "options", "export", "inputs", "logits"}``;
+it writes the logits, and ``seen.json`` beside the jobs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,6 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 
-def _loaded(job: dict[str, str]) -> Any:
-    """Return a fresh backbone with the export on it, as a user would load it."""
-    model = getattr(transformers, job["cls"]).from_pretrained(job["model"])
-    adapters.init(model)
-    model.load_adapter_setup(job["export"], set_active=True)
-    return model.eval()
-
-
 def _trained(model: Any) -> dict[str, int]:
     """Count what that library would train in each adapter; ``""`` is outside of any."""
     names = model.active_adapters.flatten()
@@ -39,12 +31,20 @@ def _trained(model: Any) -> dict[str, int]:
 
 
 @torch.no_grad()
-def _look(job: dict[str, str], logits: Path) -> dict[str, Any]:
-    """Load one export, write its logits, and return what it trains, or why it cannot be."""
+def _look(job: dict[str, Any]) -> dict[str, Any]:
+    """Load one export as a user would, write the logits before and after, count what it trains.
+
+    Returns:
+        The counts, or why that library cannot load it.
+    """
     try:
-        model = _loaded(job)
-        output = model(**load_file(job["inputs"])).logits
-        save_file({"logits": output.float().contiguous()}, logits)
+        inputs = load_file(job["inputs"])
+        model = getattr(transformers, job["cls"]).from_pretrained(job["model"], **job["options"])
+        before = model.eval()(**inputs).logits
+        adapters.init(model)
+        model.load_adapter_setup(job["export"], set_active=True)
+        after = model.eval()(**inputs).logits
+        save_file({"before": before.contiguous(), "after": after.contiguous()}, job["logits"])
         return {"trained": _trained(model)}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
@@ -53,7 +53,7 @@ def _look(job: dict[str, str], logits: Path) -> dict[str, Any]:
 def main(folder: Path) -> None:
     """Work through the jobs of a folder."""
     jobs = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
-    looks = [_look(job, folder / f"logits-{n}.safetensors") for n, job in enumerate(jobs)]
+    looks = [_look(job) for job in jobs]
     versions = {each.__name__: each.__version__ for each in (adapters, transformers, torch)}
     seen = {"versions": versions, "looks": looks}
     (folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")

@@ -120,7 +120,7 @@ def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
             "use_gating": False,
         }
     width = bundle.backbone.model.config.hidden_size
-    sizes = {str(_layer(bundle.backbone, c)): _reduction(width, c.size) for c in choices}
+    sizes = {str(_layer(bundle.backbone, c)): reduction_factor(width, c.size) for c in choices}
     return {
         "architecture": None,
         **{switch: place == part for place, switch in _SWITCHES.items()},
@@ -140,7 +140,7 @@ def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
     }
 
 
-def _reduction(width: int, size: int) -> float:
+def reduction_factor(width: int, size: int) -> float:
     """Return the factor for a size; that library takes ``int(width // factor)``.
 
     The half keeps the quotient away from the whole numbers, where rounding would cost a unit.
@@ -158,7 +158,7 @@ def _lora(choice: Choice) -> dict[str, Any]:
         "intermediate_lora": inner and (scales or "up" in choice.modules),
         "output_lora": inner and not scales and "down" in choice.modules,
         "attn_matrices": [] if inner else sorted(choice.modules),
-        "r": choice.size,
+        "r": 1 if scales else choice.size,
         "alpha": 1 if scales else SCALE * choice.size,
         "dropout": 0.0,
         "composition_mode": "scale" if scales else "add",
