@@ -98,7 +98,7 @@ def _alone(choice: Choice, backbone: Backbone) -> Iterator[str]:
             "gated feed-forward only"
         )
     if choice.method == "prefix" and stack == "decoder":
-        yield "adapters masks the prefix of a decoder, except with eager attention"
+        yield "adapters gets the causal mask beside a prefix wrong, except with eager attention"
 
 
 def _scales_alike(config: Any) -> bool:
