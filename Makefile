@@ -1,26 +1,41 @@
 # The verbs of the project. `make` alone prints them.
 #   PYTHON  the Python to build the environment with, 3.10 to 3.13
 #   VENV    where the environment lies
+#   ADAPTERS_VENV  where the one of `make adapters-env` lies
 PYTHON ?= python3
 VENV ?= .venv
+ADAPTERS_VENV ?= .venv-adapters
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint build clean
+.PHONY: help install adapters-env demo test test-slow lint build clean
 
 help:  ## print this list
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP)  ## environment and package, in .venv
 
+define CHECK_PYTHON
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	{ echo "$(PYTHON) is not Python 3.10 to 3.13; say which is: make PYTHON=python3.11" >&2; exit 1; }
+endef
+
 # torch first and pinned, so that nothing else chooses another build of it.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "$(PYTHON) is not Python 3.10 to 3.13; say which is: make PYTHON=python3.11" >&2; exit 1; }
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+adapters-env: $(ADAPTERS_VENV)/.installed  ## the adapters library on its own transformers, for exports to it
+
+$(ADAPTERS_VENV)/.installed: constraints-adapters.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(ADAPTERS_VENV)
+	$(ADAPTERS_VENV)/bin/python -m pip install --quiet -c constraints-adapters.txt torch==2.13.0
+	$(ADAPTERS_VENV)/bin/python -m pip install --quiet -c constraints-adapters.txt adapters
 	@touch $@
 
 demo: $(STAMP)  ## search, retrain, export and report on the built-in model; no download
@@ -41,5 +56,5 @@ build: $(STAMP)  ## the wheel, in dist
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove everything that was built, the environment included; runs are kept
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ADAPTERS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

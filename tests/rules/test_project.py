@@ -62,7 +62,8 @@ def test_documented_commands_exist() -> None:
 def test_documented_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
-    assert {"install", "demo", "test", "test-slow", "lint", "build", "clean"} <= targets
+    wanted = {"install", "adapters-env", "demo", "test", "test-slow", "lint", "build", "clean"}
+    assert wanted <= targets
     used = {word for _, words in documented("make") for word in words if "=" not in word}
     assert {"demo", "test"} <= used <= targets
 
@@ -70,7 +71,7 @@ def test_documented_make_targets_exist() -> None:
 def test_make_is_used_by_the_ci() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
-    for target in ("install", "lint", "test"):
+    for target in ("install", "adapters-env", "lint", "test"):
         assert f"make --no-print-directory {target} " in script
 
 
@@ -97,7 +98,7 @@ def test_dependencies_are_bounded_and_pinned_within(wanted: Requirement) -> None
 def test_torch_is_pinned_alike_everywhere() -> None:
     pin = f"torch=={pins()['torch']}"
     assert pin == "torch==2.13.0"
-    for name in ("Makefile", ".ci/run", "constraints.txt"):
+    for name in ("Makefile", ".ci/run", "constraints.txt", "constraints-adapters.txt"):
         assert pin in (ROOT / name).read_text(encoding="utf-8")
 
 

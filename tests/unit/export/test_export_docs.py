@@ -64,7 +64,8 @@ def _blocks() -> dict[str, str]:
     found = {}
     for section in TEXT.split("\n## ")[1:]:
         code = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
-        if code:
+        # That of adapters runs elsewhere, see test_adapters_export.py.
+        if code and section.splitlines()[0] != "adapters":
             found[section.splitlines()[0]] = "\n".join(code)
     return found
 

@@ -1,0 +1,218 @@
+"""An architecture as that of the adapters library: a few adapters, one after the other.
+
+One adapter of that library has one rank, or one prefix length, and says which layers it leaves
+out; choices that agree on all but the layer are one adapter here. Bottlenecks may differ in size
+from layer to layer within one. Where two adapters meet in a layer they touch different modules,
+so that their order means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftsearch.architecture import Choice
+from peftsearch.backbones.base import Backbone, module_paths
+from peftsearch.catalogue import families
+from peftsearch.export.base import Bundle
+from peftsearch.methods.lora import SCALE
+from peftsearch.site import split_id
+
+#: Where that library keeps the bottlenecks of a layer: how many names to take off the path of the
+#: part's last linear map, and what to add to it, by backbone family and part.
+_BOTTLENECKS = {
+    "bert": {"attention": (1, ""), "feed_forward": (1, "")},
+    "t5": {"attention": (2, ""), "cross_attention": (2, ""), "feed_forward": (2, "")},
+    "bart": {
+        "attention": (2, ".attention_adapters"),
+        "cross_attention": (2, ".cross_attention_adapters"),
+        "feed_forward": (1, ".output_adapters"),
+    },
+}
+#: The switches of a bottleneck's config by part.
+_SWITCHES = {
+    "attention": "mh_adapter",
+    "cross_attention": "cross_adapter",
+    "feed_forward": "output_adapter",
+}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One adapter of that library.
+
+    Attributes:
+        name: What it is called there, and its folder.
+        config: Its config, in that library's words.
+        tensors: Its weights by that library's keys.
+        num_params: The parameters that the architecture trains in it.
+    """
+
+    name: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    num_params: int
+
+
+def adapters_of(bundle: Bundle) -> list[Adapter]:
+    """Return the adapters that hold an architecture, in the order of its sites."""
+    grouped: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in sorted(bundle.architecture.active, key=lambda c: _layer(bundle.backbone, c)):
+        grouped.setdefault(_key(choice), []).append(choice)
+    return [_adapter(bundle, "_".join(key), choices) for key, choices in grouped.items()]
+
+
+def _part(choice: Choice) -> str:
+    return split_id(choice.site)[2]
+
+
+def _key(choice: Choice) -> tuple[str, ...]:
+    """Return what choices of one adapter agree on; also its name."""
+    part = _part(choice)
+    if choice.method in ("lora", "ia3"):
+        # That library does not tell a decoder layer's two attentions apart.
+        part = "attention" if part == "cross_attention" else part
+        rank = (f"r{choice.size}",) if choice.method == "lora" else ()
+        return (choice.method, part, *sorted(choice.modules), *rank)
+    if choice.method == "prefix":
+        return (choice.method, part, f"p{choice.size}")
+    return (choice.method, part)
+
+
+def _layer(backbone: Backbone, choice: Choice) -> int:
+    """Return that library's number of a layer: the decoder's come after the encoder's."""
+    stack, layer, _ = split_id(choice.site)
+    return layer + (_depth(backbone, "encoder") if stack == "decoder" else 0)
+
+
+def _depth(backbone: Backbone, stack: str) -> int:
+    return 1 + max((site.layer for site in backbone.sites if site.stack == stack), default=-1)
+
+
+def _adapter(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Adapter:
+    backbone = bundle.backbone
+    layers = {_layer(backbone, choice) for choice in choices}
+    every = range(_depth(backbone, "encoder") + _depth(backbone, "decoder"))
+    config = _config(bundle, choices) | {"leave_out": [n for n in every if n not in layers]}
+    if choices[0].method == "prefix":
+        tensors = _prefixes(bundle, name, choices)
+    else:
+        tensors = {k: t for c in choices for k, t in _tensors(bundle, name, c).items()}
+    return Adapter(name, config, tensors, sum(choice.num_params for choice in choices))
+
+
+def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
+    method, part = choices[0].method, _part(choices[0])
+    if method in ("lora", "ia3"):
+        return _lora(choices[0])
+    if method == "prefix":
+        return {
+            "architecture": "prefix_tuning",
+            "flat": True,
+            "prefix_length": choices[0].size,
+            "dropout": 0.0,
+            "encoder_prefix": True,
+            "cross_prefix": part == "cross_attention",
+            "use_gating": False,
+        }
+    width = bundle.backbone.model.config.hidden_size
+    sizes = {str(_layer(bundle.backbone, c)): reduction_factor(width, c.size) for c in choices}
+    return {
+        "architecture": None,
+        **{switch: place == part for place, switch in _SWITCHES.items()},
+        "reduction_factor": {**sizes, "default": 1.0},
+        "non_linearity": "relu",
+        "is_parallel": method == "parallel_adapter",
+        "scaling": 1.0,
+        "original_ln_before": False,
+        "original_ln_after": True,
+        "ln_before": False,
+        "ln_after": False,
+        "residual_before_ln": True,
+        "adapter_residual_before_ln": False,
+        "use_gating": False,
+        "dropout": 0.0,
+        "init_weights": "mam_adapter",
+    }
+
+
+def reduction_factor(width: int, size: int) -> float:
+    """Return the factor for a size; that library takes ``int(width // factor)``.
+
+    The half keeps the quotient away from the whole numbers, where rounding would cost a unit.
+    """
+    return width / (size + 0.5)
+
+
+def _lora(choice: Choice) -> dict[str, Any]:
+    """Return the config of a LoRA, or of an IA3, which is a LoRA of another mode there."""
+    inner, scales = _part(choice) == "feed_forward", choice.method == "ia3"
+    return {
+        "architecture": "lora",
+        "selfattn_lora": not inner,
+        # The activations are scaled where they are made; ours are where they are read.
+        "intermediate_lora": inner and (scales or "up" in choice.modules),
+        "output_lora": inner and not scales and "down" in choice.modules,
+        "attn_matrices": [] if inner else sorted(choice.modules),
+        "r": 1 if scales else choice.size,
+        "alpha": 1 if scales else SCALE * choice.size,
+        "dropout": 0.0,
+        "composition_mode": "scale" if scales else "add",
+        "init_weights": "ia3" if scales else "lora",
+        "use_gating": False,
+        "use_dora": False,
+    }
+
+
+def _tensors(bundle: Bundle, name: str, choice: Choice) -> dict[str, Tensor]:
+    """Return the tensors of one choice by that library's keys."""
+    found = {}
+    for module in choice.modules:
+        own = bundle.of(choice.site, choice.method, module)
+        if choice.method == "lora":
+            key = f"{_path(bundle, choice, module)}.loras.{name}"
+            found |= {f"{key}.lora_A": own["A"], f"{key}.lora_B": own["B"]}
+        elif choice.method == "ia3":
+            place = "up" if _part(choice) == "feed_forward" else module
+            key = f"{_path(bundle, choice, place)}.loras.{name}"
+            found[f"{key}.lora_B"] = (1 + own["delta"]).unsqueeze(1)
+        elif own:  # a parallel adapter is a tap without tensors at the first map
+            key = f"{_bottleneck(bundle, choice, module)}.adapters.{name}"
+            found |= {
+                f"{key}.adapter_down.0.weight": own["down"],
+                f"{key}.adapter_down.0.bias": own["down_bias"],
+                f"{key}.adapter_up.weight": own["up"],
+                f"{key}.adapter_up.bias": own["up_bias"],
+            }
+    return found
+
+
+def _path(bundle: Bundle, choice: Choice, module: str) -> str:
+    """Return the path of a module; transformers 4 and 5 name them alike in these families."""
+    (host,) = (host for host in bundle.backbone.hosts if host.site.id == choice.site)
+    return module_paths(bundle.backbone.model, [host.modules[module]])[0]
+
+
+def _bottleneck(bundle: Bundle, choice: Choice, module: str) -> str:
+    family = families()[bundle.backbone.family]
+    levels, added = _BOTTLENECKS[family][_part(choice)]
+    return _path(bundle, choice, module).rsplit(".", levels)[0] + added
+
+
+def _prefixes(bundle: Bundle, name: str, choices: Sequence[Choice]) -> dict[str, Tensor]:
+    """Return one flat tensor for all layers: (length, 2 x layers, heads x width of a head)."""
+    rows = []
+    for choice in choices:
+        own = bundle.of(choice.site, choice.method, "core")
+        rows += [own["key"], own["value"]]
+    model, stack = bundle.backbone.model, split_id(choices[0].site)[0]
+    base = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
+    place = {"attention": "self", "cross_attention": "cross"}[_part(choices[0])]
+    if model.config.is_encoder_decoder and stack == "encoder":
+        place = "encoder"
+    key = f"{base}prefix_tuning.prefix_tunings.{name}.{place}_prefix.control_trans"
+    return {key: torch.stack(rows, dim=1).flatten()}
