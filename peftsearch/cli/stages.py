@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
 from peftsearch.cli import options as o
 from peftsearch.cli.session import Session, session
 from peftsearch.config.values import require_known
@@ -22,11 +24,10 @@ ExportOut = Annotated[
 ]
 TargetPython = Annotated[
     Path | None,
-    typer.Option(
+    o.option(
         "--target-python",
         metavar="PYTHON",
-        help="Interpreter that has the target's library, where this one does not.",
-        show_default=False,
+        text="Interpreter that has the target's library, where this one does not.",
     ),
 ]
 Exported = Annotated[
@@ -39,15 +40,14 @@ Exported = Annotated[
 ]
 Untrained = Annotated[
     bool,
-    typer.Option("--untrained", help="Fresh weights, for a training elsewhere. Needs --out."),
+    o.option("--untrained", text="Fresh weights, for a training elsewhere. Needs --out."),
 ]
 Labels = Annotated[
     int | None,
-    typer.Option(
+    o.option(
         "--labels",
         min=1,
-        help="With --untrained: labels of the head. Default: those of the task.",
-        show_default=False,
+        text="With --untrained: labels of the head. Default: those of the task.",
     ),
 ]
 

@@ -1,8 +1,8 @@
 """Measure architectures on the supernet: hard patterns, on search-valid.
 
-The gates say where to look; what they propose is then measured, since the size of an alpha is
-a poor judge of worth (Wang et al. 2021, arXiv 2108.04392). The loss tells architectures apart on
-fewer rows than the score does, and costs a text no generation.
+The gates say where weights are trained; what a candidate is worth is then measured, since the
+size of an alpha is a poor judge (Wang et al. 2021, arXiv 2108.04392). The loss tells
+architectures apart on fewer rows than the score does, and costs a text no generation.
 """
 
 from __future__ import annotations
@@ -26,11 +26,7 @@ from peftsearch.tasks.metrics import Answer
 _BATCH = 64
 #: Of texts, which must be generated to be scored, so many architectures of the least loss are.
 _GENERATED = 4
-#: Share of uniform sampling among the measured architectures: the gates may be wrong.
-_EXPLORATION = 0.3
-#: Sampled architectures that use less of the budget than this are passed over.
-_LEAST_USE = 0.7
-#: Rounds of sampling until enough architectures lie near the budget.
+#: Rounds of sampling until enough architectures lie within the budget.
 _DRAWS = 40
 
 
@@ -53,22 +49,22 @@ class Sample:
 
 @torch.no_grad()
 def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[int, ...]]:
-    """Draw different architectures near the budget from the gates.
+    """Draw different architectures within the budget, every candidate alike but for its price.
+
+    Not from the gates: what they dislike must be measured too, or nobody knows what it is worth.
 
     Returns:
-        Up to ``count`` architectures that cost at most ``limit``; those near it come first.
+        Up to ``count`` architectures that cost at most ``limit``.
     """
     seed_torch(derive(seed, "draw"))
-    near: dict[tuple[int, ...], None] = {}
-    far: dict[tuple[int, ...], None] = {}
+    found: dict[tuple[int, ...], None] = {}
     for _ in range(_DRAWS):
-        for row in supernet.gates.draw(count, 1.0, _EXPLORATION, limit).argmax(-1).tolist():
-            cost = cost_of(supernet.space, row)
-            if cost <= limit:
-                (near if cost >= _LEAST_USE * limit else far)[tuple(row)] = None
-        if len(near) >= count:
+        for row in supernet.gates.draw(count, 1.0, 1.0, limit).argmax(-1).tolist():
+            if cost_of(supernet.space, row) <= limit:
+                found[tuple(row)] = None
+        if len(found) >= count:
             break
-    return [*near, *far][:count]
+    return [*found][:count]
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """Ours: priced gates propose, measurement and real trainings decide, the knapsack keeps the budget.
 
 1. Gates under one price per parameter are trained bilevel on hard samples near the budget.
-2. The supernet scores architectures drawn from them, and an additive model is fitted; its prior
-   opinion is what the loss would miss most, to first order.
+2. The supernet's loss is measured on architectures within the budget, and an additive model is
+   fitted; its prior opinion is what the loss would miss most, to first order.
 3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
    of the best methods and random fill.
 
@@ -110,7 +110,7 @@ def spent(work: Workspace) -> float:
 
 
 def supernet_values(work: Workspace) -> ValueModel:
-    """Measure architectures drawn from the gates, and fit values to what is seen.
+    """Measure architectures within the budget, and fit values to what is seen.
 
     Importance needs hardly any passes and is a good prior; alone it does not know the budget.
     """

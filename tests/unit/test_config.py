@@ -49,9 +49,9 @@ def test_nothing_given_is_the_built_in_default() -> None:
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("quick", (3.9, 160, 16, 160, 3, 1)),
-        ("standard", (8, 2000, 100, 1000, 5, 3)),
-        ("thorough", (20, 12000, 300, 3000, 5, 5)),
+        ("quick", (3.9, 160, 32, 160, 3, 1)),
+        ("standard", (8, 2000, 200, 1000, 5, 3)),
+        ("thorough", (20, 12000, 600, 3000, 5, 5)),
     ],
 )
 def test_presets(preset: str, expected: tuple[float, ...]) -> None:
