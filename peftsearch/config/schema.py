@@ -83,7 +83,7 @@ class RaceConfig:
             rungs between double.
     """
 
-    first_rung: float = _range(0.0625, 0, 1, above=True)
+    first_rung: float = _range(0.125, 0, 1, above=True)
     last_rung: float = _range(0.5, 0, 1, above=True)
 
 

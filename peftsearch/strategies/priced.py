@@ -13,7 +13,6 @@ halving (arXiv 1502.07943).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -37,9 +36,8 @@ STRATEGY = {
     "title": "priced gates, measured values, knapsack and race (the default)",
     "reference": "ours",
 }
-#: Contestants for whom a race begins as late as possible, and of how many one is a uniform or
-#: a random architecture.
-_CONTESTANTS, _SHARE = 3, 2
+#: One contestant of so many is a uniform or a random architecture.
+_SHARE = 4
 #: Share of the gates in which two proposals differ.
 _DIVERSITY = 0.1
 #: Draws from the posterior that say how certain the winner is.
@@ -54,25 +52,14 @@ def search(work: Workspace) -> int:
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Propose by measured values, and let real trainings decide."""
     model = supernet_values(work)
+    shares = base.shares(work)
     left = base.allowance(work, spent(work), trials.scoring)
-    shares, count = rungs(left, base.shares(work), trials.scoring)
+    count = effort.affordable(left, shares, trials.scoring)
     besides = others(work, trials, model.values())[: count // _SHARE]
     found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)
     certain = certainty(work, model, standings[0].contestant.architecture)
     return base.Verdict(standings, model.values(), certain)
-
-
-def rungs(left: float, shares: Sequence[float], scoring: float) -> tuple[Sequence[float], int]:
-    """Return the rungs of the race and the number of contestants.
-
-    Early rungs mislead: methods learn at different speeds. So the race begins as late as a few
-    contestants can be afforded, and if they never can, with as many as possible.
-    """
-    options = [shares[first:] for first in range(len(shares) - 1, -1, -1)]
-    counts = [effort.affordable(left, option, scoring) for option in options]
-    wanted = min(_CONTESTANTS, max(counts))
-    return next((o, n) for o, n in zip(options, counts, strict=True) if n >= wanted)
 
 
 def proposals(work: Workspace, values: Values, count: int) -> list[Contestant]:

@@ -50,8 +50,8 @@ def test_nothing_given_is_the_built_in_default() -> None:
     ("preset", "expected"),
     [
         ("quick", (3.9, 160, 32, 160, 3, 1)),
-        ("standard", (8, 2000, 200, 1000, 5, 3)),
-        ("thorough", (20, 12000, 600, 3000, 5, 5)),
+        ("standard", (8, 1600, 200, 1000, 5, 3)),
+        ("thorough", (20, 6000, 600, 3000, 5, 5)),
     ],
 )
 def test_presets(preset: str, expected: tuple[float, ...]) -> None:
@@ -70,7 +70,7 @@ def test_presets(preset: str, expected: tuple[float, ...]) -> None:
 def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
     environ = {"PEFTSEARCH_SEARCH_STEPS": "4", "HOME": "/"}
     layers: dict[str, Any] = {"flags": {"preset": "standard"}}
-    assert resolve(**layers).search.steps == 2000
+    assert resolve(**layers).search.steps == 1600
     layers["config_file"] = write(tmp_path, "search: {steps: 3}")
     assert resolve(**layers).search.steps == 3
     layers["environ"] = environ
@@ -84,8 +84,8 @@ def test_every_layer_beats_the_one_below(tmp_path: Path) -> None:
 def test_the_preset_may_come_from_any_layer_and_stays_below_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "preset: thorough\nseeds: 2")
     config = resolve(path)
-    assert (config.search.steps, config.seeds) == (12000, 2)
-    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 2000
+    assert (config.search.steps, config.seeds) == (6000, 2)
+    assert resolve(path, environ={"PEFTSEARCH_PRESET": "standard"}).search.steps == 1600
     assert resolve(path, flags={"preset": "quick"}).search.steps == 160
     assert resolve(path, overrides=["preset=quick"]).search.steps == 160
 
