@@ -103,6 +103,11 @@ def spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def schemas() -> dict[str, Path]:
+    """Return the published JSON schemas by the name of the file that they describe."""
+    return {path.stem: path for path in sorted((_PACKAGE / "schemas").glob("*.json"))}
+
+
 def space_path(name: str) -> Path:
     """Find a shipped space by name, or a YAML file by path.
 

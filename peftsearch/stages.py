@@ -6,6 +6,7 @@ Each reads the files of the stages before it, so each can run alone on a run dir
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from peftsearch import checkpoint
 from peftsearch.architecture import Architecture
 from peftsearch.errors import ConfigError, DivergedError, paste
 from peftsearch.export import writing
-from peftsearch.export.base import Bundle, logits_of, with_python
+from peftsearch.export.base import Bundle, logits_of, untrained
+from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
@@ -156,7 +158,45 @@ def export_to(
     found = writing.problems(target, architecture, work.backbone)
     if found:
         raise writing.refusal(target, found)
-    return writing.export(with_python(make_bundle(work, architecture), python), target, folder)
+    writing.check_place(folder)
+    return writing.export(replace(make_bundle(work, architecture), python=python), target, folder)
+
+
+def export_untrained(
+    path: Path, target: str, folder: Path, labels: int | None = None, python: Path | None = None
+) -> dict[str, Any]:
+    """Export an architecture with fresh weights, for a training elsewhere; no run is needed.
+
+    Args:
+        path: An ``architecture.json``; its model is loaded.
+        target: Name of the exporter.
+        folder: Where to write.
+        labels: Labels of a classification head; by default those of the architecture's task.
+        python: Interpreter in which the target can be imported, where this one cannot.
+
+    Raises:
+        ConfigError: The file is no architecture, or its task is not registered here.
+        ExportError: The target cannot hold the architecture.
+    """
+    from peftsearch import tasks
+    from peftsearch.backbones.loading import load_backbone
+    from peftsearch.workspace import num_labels
+
+    architecture = Architecture.load(path)
+    writing.check_place(folder)
+    if labels is None:
+        try:
+            labels = num_labels(tasks.get(architecture.task))
+        except ConfigError as error:
+            raise ConfigError(error.message, "Say how many labels there are: --labels N") from error
+    backbone = load_backbone(architecture.model, labels)
+    found = writing.problems(target, architecture, backbone)
+    if found:
+        raise writing.refusal(target, found)
+    inputs = sample_inputs(backbone.model)
+    assert inputs is not None  # a model of any other kind is not loaded
+    bundle = untrained(architecture, backbone, inputs)
+    return writing.export(replace(bundle, python=python), target, folder)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

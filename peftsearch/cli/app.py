@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from peftsearch.cli import benching, looking, running, stages
+from peftsearch.cli import benching, configuring, looking, running, stages
 from peftsearch.console import Console, is_plain
 
 # Off a terminal the help is plain text, without boxes: it is read by scripts and pagers.
@@ -51,6 +51,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
         (
             "peftsearch export runs/NAME --to native",
             "peftsearch export runs/NAME --to peft --out adapter",
+            "peftsearch export architecture.json --untrained --to peft --out adapter",
         ),
     ),
     ("report", stages.report, _WRITE, ("peftsearch report runs/NAME",)),
@@ -84,6 +85,13 @@ app.add_typer(
     name="bench",
     rich_help_panel=_RUN,
     epilog="Examples:\n\npeftsearch bench\n\npeftsearch bench --strategy all --jobs 2",
+)
+
+app.add_typer(
+    configuring.app,
+    name="config",
+    rich_help_panel=_LOOK,
+    epilog="Examples:\n\npeftsearch config schema\n\npeftsearch config schema architecture",
 )
 
 

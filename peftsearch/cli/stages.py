@@ -36,6 +36,27 @@ TargetPython = Annotated[
         show_default=False,
     ),
 ]
+Exported = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="Directory of a run; with --untrained also an architecture.json.",
+        show_default=False,
+    ),
+]
+Untrained = Annotated[
+    bool,
+    typer.Option("--untrained", help="Fresh weights, for a training elsewhere. Needs --out."),
+]
+Labels = Annotated[
+    int | None,
+    typer.Option(
+        "--labels",
+        min=1,
+        help="With --untrained: labels of the head. Default: those of the task.",
+        show_default=False,
+    ),
+]
 
 
 def _stage(current: Session, name: str, run: Path, **options: Any) -> None:
@@ -104,10 +125,12 @@ def baselines(
 
 
 def export(
-    run: o.Run,
+    run: Exported,
     to: Target,
     out: ExportOut = None,
     target_python: TargetPython = None,
+    untrained: Untrained = False,
+    labels: Labels = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -125,8 +148,24 @@ def export(
             raise ConfigError(f"{out} is a file, not a folder.", "Choose another with --out DIR.")
         if target_python is not None and not target_python.is_file():
             raise ConfigError(f"--target-python: {target_python} does not exist.")
-        _stage(current, "export", run, to=to, out=out, python=target_python)
+        if untrained:
+            _export_untrained(run, to, out, labels, target_python)
+        else:
+            python = {} if target_python is None else {"python": target_python}
+            _stage(current, "export", run, to=to, out=out, **python)
         _done(current, "export", run, out or run / "export" / to)
+
+
+def _export_untrained(
+    run: Path, to: str, out: Path | None, labels: int | None, python: Path | None
+) -> None:
+    """Export the architecture of a run, or of a file, with fresh weights."""
+    if out is None:
+        raise ConfigError("--untrained is not part of a run.", "Say where to write: --out DIR")
+    from peftsearch.stages import export_untrained
+
+    path = run / "architecture.json" if run.is_dir() else run
+    export_untrained(path, to, out, labels, python)
 
 
 def report(

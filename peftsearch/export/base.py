@@ -16,7 +16,7 @@ and four functions:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -187,8 +187,3 @@ def untrained(
         remove_all(insertions)
     head = {name: p.detach().cpu().clone() for name, p in head_parameters(model)}
     return Bundle(architecture, weights, head, backbone, inputs, logits, trained=False)
-
-
-def with_python(bundle: Bundle, python: Path | None) -> Bundle:
-    """Return the bundle with another interpreter for the target."""
-    return replace(bundle, python=python)

@@ -45,14 +45,15 @@ SHARD = "5GB"
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return the biases that the backbone does not have."""
-    hosts = {host.site.id: host for host in backbone.hosts}
+    modules = {host.site.id: host.modules for host in backbone.hosts}
     found = []
     for choice in architecture.active:
-        modules = hosts[choice.site].modules
-        bare = [name for name in choice.modules if getattr(modules[name], "bias", None) is None]
-        if choice.method == "bitfit" and bare:
-            reason = f"the backbone has no bias at {', '.join(bare)} to merge a trained one into"
-            found.append(Problem(choice.site, choice.method, reason))
+        if choice.method == "bitfit":
+            there = modules.get(choice.site, {})  # an unknown site is refused when it is inserted
+            bare = [n for n in choice.modules if getattr(there.get(n), "bias", None) is None]
+            if bare:
+                reason = f"the backbone has no bias at {', '.join(bare)} to merge one into"
+                found.append(Problem(choice.site, choice.method, reason))
     return found
 
 
@@ -99,8 +100,8 @@ def _merged(target: Touched) -> dict[str, Tensor]:
 def verify(bundle: Bundle, folder: Path) -> Evidence:
     """Load the folder with transformers alone, in float32 and rounded to bfloat16."""
     kind = type(bundle.backbone.model)
-    found = logits_of(_load(kind, folder, torch.float32), bundle.check_inputs)
-    rounded = _half(_load(kind, folder, torch.bfloat16), bundle)
+    found = logits_of(_load(kind, folder), bundle.check_inputs)
+    rounded = _half(_load(kind, folder, dtype=torch.bfloat16), bundle)
     notes = {
         "bf16_max_logit_difference": largest_difference(rounded, bundle.check_logits),
         "max_logit": float(bundle.check_logits.abs().max()),
@@ -108,9 +109,9 @@ def verify(bundle: Bundle, folder: Path) -> Evidence:
     return Evidence({"from_pretrained": found}, notes=notes)
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
     with quiet():
-        return kind.from_pretrained(folder, dtype=dtype)
+        return kind.from_pretrained(folder, **options)
 
 
 @torch.no_grad()

@@ -1,27 +1,42 @@
-"""The project's own format: any architecture, exact.
+"""The project's own format, version 1: any architecture, exact.
 
 ``architecture.json`` (keyed by stack, layer and part), ``adapter.safetensors`` (keys
 ``site/method/anchor/tensor``), ``head.safetensors``, ``check.safetensors`` (a small input and
-its logits) and ``native.json`` (format, base model, hashes).
+its logits) and ``native.json`` (backbone, order of composition, hashes). ``docs/format.md`` has
+the exact meaning of every method.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone, head_parameters
+from peftsearch.backbones.base import Backbone, head_parameters, hosts_of
 from peftsearch.backbones.loading import load_backbone
+from peftsearch.catalogue import method_order
 from peftsearch.checkpoint import restore_weights
+from peftsearch.environment import versions
 from peftsearch.errors import ConfigError, ExportError
-from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
+from peftsearch.export.base import (
+    TOLERANCE,
+    Bundle,
+    Entry,
+    Evidence,
+    Problem,
+    largest_difference,
+    logits_of,
+)
 from peftsearch.export.patching import patched
+from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import apply, insertions_of, load_state, state, unapply
 from peftsearch.rundir import atomic_path, read_json, write_json
 
@@ -31,8 +46,14 @@ EXPORTER = {
     "holds": {},
     "otherwise": "",
 }
+#: Major version: what a method means, or where a file's parts stand, changed.
 FORMAT = 1
-_FILES = ("adapter.safetensors", "head.safetensors", "check.safetensors")
+_DOCUMENT, _ARCHITECTURE = "native.json", "architecture.json"
+_ADAPTER, _HEAD, _CHECK = "adapter.safetensors", "head.safetensors", "check.safetensors"
+_FILES = (_ADAPTER, _HEAD, _CHECK)
+#: All keys of exports written before version 1 was fixed; they carry no seal.
+_EARLY = {"format", "base", "num_labels", "sha256"}
+_MADE_WITH = ("peftsearch", "torch", "transformers")
 
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
@@ -41,12 +62,11 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
 
 
 def write(bundle: Bundle, folder: Path) -> None:
-    """Write a trained architecture."""
+    """Write an architecture with its weights."""
     check = {f"inputs/{name}": tensor for name, tensor in bundle.check_inputs.items()}
     check["logits"] = bundle.check_logits
     tensors = (dict(bundle.weights), dict(bundle.head), check)
-    num_labels = getattr(bundle.backbone.model.config, "num_labels", 2)
-    _write(folder, bundle.architecture, tensors, num_labels)
+    _write(folder, bundle.architecture, tensors, bundle.backbone.model)
 
 
 def verify(bundle: Bundle, folder: Path) -> Evidence:
@@ -70,22 +90,40 @@ def snippet(bundle: Bundle, folder: Path) -> list[str]:
 
 
 def _write(
-    folder: Path,
-    architecture: Architecture,
-    tensors: tuple[dict[str, Tensor], ...],
-    num_labels: int,
+    folder: Path, architecture: Architecture, tensors: tuple[dict[str, Tensor], ...], model: Any
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    hashes = {}
+    architecture.save(folder / _ARCHITECTURE)
+    hashes = {_ARCHITECTURE: _sha256(folder / _ARCHITECTURE)}
     for name, content in zip(_FILES, tensors, strict=True):
         (folder / name).unlink(missing_ok=True)
         if content:
             with atomic_path(folder / name) as temporary:
                 save_file({k: t.contiguous() for k, t in content.items()}, temporary)
             hashes[name] = _sha256(folder / name)
-    architecture.save(folder / "architecture.json")
-    facts = {"format": FORMAT, "base": architecture.model, "num_labels": num_labels}
-    write_json(folder / "native.json", {**facts, "sha256": hashes})
+    document = {
+        "format": FORMAT,
+        "base": architecture.model,
+        "num_labels": getattr(model.config, "num_labels", 2),
+        "model_type": model.config.model_type,
+        "stacks": _stacks(model),
+        "composition_order": composition_order(architecture.methods),
+        "head": sorted(tensors[1]),
+        "made_with": {name: v for name, v in versions().items() if name in _MADE_WITH},
+        "sha256": hashes,
+    }
+    write_json(folder / _DOCUMENT, {**document, "seal": _seal(document)})
+
+
+def _stacks(model: nn.Module) -> dict[str, int]:
+    """Count the layers of each stack."""
+    layers = {(host.site.stack, host.site.layer) for host in hosts_of(model)}
+    return dict(sorted(Counter(stack for stack, _ in layers).items(), reverse=True))
+
+
+def composition_order(methods: Iterable[str]) -> list[str]:
+    """Return methods in the order in which they act where they meet on one module."""
+    return sorted(methods, key=lambda name: (method_order(name), name))
 
 
 def save(model: Any, folder: str | Path) -> None:
@@ -101,42 +139,99 @@ def save(model: Any, folder: str | Path) -> None:
     if not hasattr(model, "peftsearch_architecture"):  # one that chose nothing counts too
         raise ConfigError("Nothing is applied to this model.", "peftsearch.apply(model, ...)")
     head = {name: p.detach().cpu() for name, p in head_parameters(model)}
-    tensors: tuple[dict[str, Tensor], ...] = (state(insertions_of(model)), head, {})
-    num_labels = getattr(model.config, "num_labels", 2)
-    _write(Path(folder), model.peftsearch_architecture, tensors, num_labels)
+    tensors = (state(insertions_of(model)), head, _checked(model))
+    _write(Path(folder), model.peftsearch_architecture, tensors, model)
 
 
-def load(folder: str | Path, model: Any = None) -> Any:
+def _checked(model: Any) -> dict[str, Tensor]:
+    """Return a small input and its logits; empty for a model that has none."""
+    inputs = sample_inputs(model)
+    if inputs is None:
+        return {}
+    training = [(module, module.training) for module in model.modules()]
+    try:
+        logits = logits_of(model, inputs)
+    finally:
+        for module, flag in training:
+            module.training = flag
+    return {**{f"inputs/{name}": tensor for name, tensor in inputs.items()}, "logits": logits}
+
+
+def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
     """Load what :func:`save` or ``peftsearch export --to native`` wrote.
 
     Args:
         folder: The folder.
         model: The backbone to put it on; by default it is loaded by the name it was found on.
+        check: Whether to run the check input and compare its logits with the ones written.
 
     Returns:
         The model, with the trained layers inserted and still trainable.
 
     Raises:
-        ConfigError: Not such a folder, an unknown format, a file that was changed.
+        ConfigError: Not such a folder, an unknown format, another backbone.
+        ExportError: A file was changed, or the logits of the check input differ.
         MissingError: The backbone cannot be loaded.
     """
     folder = Path(folder)
-    facts = read_json(folder / "native.json")
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise ConfigError(f"{folder}/native.json is not of format {FORMAT}, which this reads.")
-    for name, digest in facts["sha256"].items():
-        if not (folder / name).is_file() or _sha256(folder / name) != digest:
-            raise ExportError(f"{folder / name} is missing or was changed after it was written.")
+    document = _document(folder)
+    architecture = Architecture.load(folder / _ARCHITECTURE)
+    _check_order(folder, document, architecture)
     if model is None:
-        model = load_backbone(facts["base"], facts["num_labels"]).model
-    apply(model, Architecture.load(folder / "architecture.json"))
+        model = load_backbone(document["base"], document["num_labels"]).model
+    apply(model, architecture)
     try:
-        load_state(insertions_of(model), _tensors(folder / "adapter.safetensors"))
-        restore_weights(dict(head_parameters(model)), _tensors(folder / "head.safetensors"))
+        load_state(insertions_of(model), _tensors(folder / _ADAPTER))
+        restore_weights(dict(head_parameters(model)), _tensors(folder / _HEAD))
     except (SafetensorError, KeyError, RuntimeError, ConfigError) as error:
         unapply(model)
         raise ConfigError(f"{folder} does not fit this model: {error}") from error
+    if check:
+        _compare(model, folder)
     return model
+
+
+def _document(folder: Path) -> Mapping[str, Any]:
+    """Read ``native.json``, and check that nothing was changed since it was written."""
+    document: Any = read_json(folder / _DOCUMENT)
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != FORMAT or not isinstance(document.get("sha256"), dict):
+        raise ConfigError(
+            f"{folder / _DOCUMENT} is not of format {FORMAT}, which this reads, but {found!r}.",
+            "pip install --upgrade peftsearch",
+        )
+    seal = document.pop("seal", None)
+    if seal != _seal(document) and not (seal is None and set(document) == _EARLY):
+        raise ExportError(f"{folder / _DOCUMENT} was changed after it was written.")
+    for name, digest in document["sha256"].items():
+        if not (folder / name).is_file() or _sha256(folder / name) != digest:
+            raise ExportError(f"{folder / name} is missing or was changed after it was written.")
+    return dict(document)
+
+
+def _check_order(folder: Path, document: Mapping[str, Any], architecture: Architecture) -> None:
+    """Refuse an order of composition that is not the one of this installation."""
+    here = composition_order(architecture.methods)
+    there = document.get("composition_order", here)
+    if there != here:
+        raise ConfigError(
+            f"{folder} composes its methods in the order {', '.join(there)}; here the order is "
+            f"{', '.join(here)}, which is another function."
+        )
+
+
+def _compare(model: Any, folder: Path) -> None:
+    tensors = _tensors(folder / _CHECK)
+    if not tensors:
+        raise ConfigError(f"{folder} holds no check input.", "peftsearch.load(folder)")
+    wanted = tensors.pop("logits")
+    inputs = {name.removeprefix("inputs/"): tensor for name, tensor in tensors.items()}
+    difference = largest_difference(logits_of(model, inputs), wanted)
+    if difference > TOLERANCE * max(1.0, float(wanted.abs().max())):
+        raise ExportError(
+            f"{folder} was made on another backbone: the logits of its check input differ by "
+            f"{difference:.2e}."
+        )
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -145,3 +240,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    """Hash a document: keys sorted, no white space, UTF-8."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

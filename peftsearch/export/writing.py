@@ -7,7 +7,6 @@ a run and the tests.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -150,18 +149,22 @@ def check_place(folder: Path) -> None:
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """Give an empty folder on the same file system, which is gone at the end."""
-    parent = folder.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent) as name:
-        inner = Path(name) / folder.name
+    place = folder.absolute()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place.parent) as name:
+        inner = Path(name) / place.name
         inner.mkdir()
         yield inner
 
 
 def _move(source: Path, folder: Path) -> None:
     """Put a folder in the place of another, which is lost only once the new one is there."""
-    old = source.parent / "old"
+    old, folder = source.parent / "old", folder.absolute()
     if folder.exists():
         os.replace(folder, old)
-    os.replace(source, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        os.replace(source, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise

@@ -57,6 +57,14 @@ def test_lists_name_what_is_registered(invoke):
     assert [entry["name"] for entry in listed] == list(spaces())
 
 
+@pytest.mark.parametrize("kind", ["native", "architecture"])
+def test_schemas_are_published(invoke, kind):
+    schema = json.loads(invoke("config", "schema", kind).out)
+    assert schema["$id"] == f"urn:peftsearch:{kind}:1"
+    assert schema["properties"]["format"]["const"] == 1
+    assert invoke("config", "schema", "nativ").code == 2
+
+
 def test_show_a_run_before_and_after_its_end(invoke, pipeline):
     pipeline.fail = KeyboardInterrupt()
     invoke("run", "--out", "a")

@@ -85,6 +85,7 @@ def test_quiet_prints_the_run_path_only(invoke, pipeline):
         (("list", "tasks"), "tasks"),
         (("list", "spaces"), "spaces"),
         (("list", "exporters"), "exporters"),
+        (("config", "schema"), "schema"),
         (("show", "old"), "summary"),
         (("env",), "versions"),
         (("validate", "old/config.yaml"), "files"),
@@ -111,6 +112,9 @@ def test_stages_call_the_pipeline(invoke, pipeline):
     assert pipeline.calls[-1] == ("export", options)
     assert outcome.out == "e\n"
     assert invoke("export", "old", "--to", "native").out == "old/export/native\n"
+    Path("python").touch()
+    invoke("export", "old", "--to", "peft", "--target-python", "python")
+    assert pipeline.calls[-1][1]["python"] == Path("python")
 
 
 def test_resume_passes_the_stored_configuration(invoke, pipeline):

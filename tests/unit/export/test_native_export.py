@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import peftsearch
-from peftsearch import testing
+from peftsearch import catalogue, testing
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import wrap
+from peftsearch.catalogue import method_facts
 from peftsearch.errors import ConfigError, ExportError
 from peftsearch.export import native
 from peftsearch.export.base import Bundle, logits_of
+from peftsearch.export.sample import sample_inputs
 from peftsearch.export.writing import export
 from peftsearch.injection import insertions_of, state
 from tests.models import FACTORIES, inputs
@@ -63,20 +66,152 @@ def test_write_and_verify(backbone: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["native"]
 
 
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    peftsearch.save(_applied("t5", ("lora",)), tmp_path)
-    path = tmp_path / "adapter.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+def _saved(tmp_path: Path, *methods: str) -> Path:
+    """An export of a T5 with the methods given, and everything that may be in one."""
+    peftsearch.save(_applied("t5", methods or ("lora", "ia3", "prefix")), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter.safetensors", "architecture.json", "check.safetensors", "native.json"]
+)
+@pytest.mark.parametrize("how", ["changed", "truncated", "absent"])
+def test_a_file_that_is_not_as_written_is_refused(name: str, how: str, tmp_path: Path) -> None:
+    path = _saved(tmp_path) / name
+    content = path.read_bytes()
+    if how == "absent":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif name == "native.json":
+        path.write_bytes(content.replace(b'"num_labels": 2', b'"num_labels": 3'))
+    else:
+        path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    model = FACTORIES["t5"]()
+    with pytest.raises((ConfigError, ExportError), match=name):
+        peftsearch.load(tmp_path, model)
+    assert insertions_of(model) == []
+
+
+def _rewritten(folder: Path, **changes: Any) -> None:
+    """Change the document and seal it again, as another version would have written it."""
+    document = json.loads((folder / "native.json").read_text())
+    document.update(changes)
+    document.pop("seal")
+    (folder / "native.json").write_text(json.dumps({**document, "seal": native._seal(document)}))
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_an_unknown_version_is_refused(version: object, tmp_path: Path) -> None:
+    _rewritten(_saved(tmp_path), format=version)
+    with pytest.raises(ConfigError, match="is not of format 1, which this reads, but"):
+        peftsearch.load(tmp_path, FACTORIES["t5"]())
+
+
+def test_keys_of_a_later_minor_version_are_passed_over(tmp_path: Path) -> None:
+    _rewritten(_saved(tmp_path), remarks="more than this version knows of")
+    assert insertions_of(peftsearch.load(tmp_path, FACTORIES["t5"]()))
+
+
+def test_another_order_of_composition_is_refused(tmp_path: Path) -> None:
+    _rewritten(_saved(tmp_path), composition_order=["ia3", "lora", "prefix"])
+    with pytest.raises(ConfigError, match="ia3, lora, prefix; here the order is lora, ia3, prefix"):
+        peftsearch.load(tmp_path, FACTORIES["t5"]())
+
+
+def test_exports_from_before_version_1_was_fixed(tmp_path: Path) -> None:
+    """They have four keys and no seal; with more keys, the seal must be there."""
+    document = json.loads((_saved(tmp_path) / "native.json").read_text())
+    early = {key: document[key] for key in ("format", "base", "num_labels", "sha256")}
+    (tmp_path / "native.json").write_text(json.dumps(early))
+    assert insertions_of(peftsearch.load(tmp_path, FACTORIES["t5"]()))
+    document.pop("seal")
+    (tmp_path / "native.json").write_text(json.dumps(document))
     with pytest.raises(ExportError, match="was changed after it was written"):
         peftsearch.load(tmp_path, FACTORIES["t5"]())
 
 
-def test_a_format_from_the_future_is_refused(tmp_path: Path) -> None:
-    peftsearch.save(_applied("t5", ("lora",)), tmp_path)
-    facts = json.loads((tmp_path / "native.json").read_text())
-    (tmp_path / "native.json").write_text(json.dumps({**facts, "format": 2}))
-    with pytest.raises(ConfigError, match="is not of format 1"):
-        peftsearch.load(tmp_path, FACTORIES["t5"]())
+def test_the_check_input_tells_backbones_apart(tmp_path: Path) -> None:
+    """Same shape, other weights: only the logits know."""
+    _saved(tmp_path)
+    peftsearch.load(tmp_path, FACTORIES["t5"](), check=True)
+    other = FACTORIES["t5"]()
+    with torch.no_grad():
+        other.shared.weight.mul_(1.01)
+    with pytest.raises(ExportError, match="made on another backbone"):
+        peftsearch.load(tmp_path, other, check=True)
+
+
+@pytest.mark.parametrize("family", FACTORIES)
+def test_the_sample_input_runs_on_every_family(family: str) -> None:
+    model = FACTORIES[family]()
+    inputs_of = sample_inputs(model)
+    assert inputs_of is not None
+    logits = testing.logits(model, inputs_of)
+    assert logits.isfinite().all()
+    longer = {**inputs_of, "input_ids": inputs_of["input_ids"].clone()}
+    longer["input_ids"][inputs_of["attention_mask"] == 0] = 5  # padding is masked
+    if family not in ("roberta", "bart_classifier"):  # positions, and end tokens, come from ids
+        torch.testing.assert_close(testing.logits(model, longer), logits)
+
+
+def test_saving_leaves_the_model_in_training(tmp_path: Path) -> None:
+    model = _applied("bert", ("lora",)).train()
+    model.classifier.eval()
+    peftsearch.save(model, tmp_path)
+    assert model.training
+    assert model.bert.training
+    assert not model.classifier.training
+
+
+def test_the_document_names_what_it_was_made_for(tmp_path: Path) -> None:
+    document = json.loads((_saved(tmp_path) / "native.json").read_text())
+    assert document["model_type"] == "t5"
+    assert document["stacks"] == {"encoder": 2, "decoder": 2}
+    assert document["composition_order"] == ["lora", "ia3", "prefix"]
+    assert document["head"] == []
+    assert set(document["sha256"]) == {
+        path.name for path in tmp_path.iterdir() if path.name != "native.json"
+    }
+
+
+def _check_schema(kind: str, document: object) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(catalogue.schemas()[kind].read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def test_what_is_written_keeps_the_schemas(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    model = _applied("bert", ("lora", "adapter"))
+    peftsearch.save(model, tmp_path)
+    for kind in ("native", "architecture"):
+        document = json.loads((tmp_path / f"{kind}.json").read_text())
+        _check_schema(kind, document)
+        for key in document:
+            without = {name: value for name, value in document.items() if name != key}
+            with pytest.raises(jsonschema.ValidationError, match=key):
+                _check_schema(kind, without)
+            with pytest.raises(jsonschema.ValidationError):
+                _check_schema(kind, {**document, key: object()})
+
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+
+@pytest.mark.parametrize("folder", sorted(SAMPLES.glob("native-*")), ids=lambda path: path.name)
+def test_kept_samples_load_for_ever(folder: Path) -> None:
+    """One of every version of the format, with all methods, and the backbone it belongs to."""
+    backbone = transformers.T5ForConditionalGeneration.from_pretrained(folder / "backbone")
+    model = peftsearch.load(folder / "export", backbone, check=True)
+    architecture = model.peftsearch_architecture
+    assert set(architecture.methods) == {name for name in method_facts() if name != "none"}
+    assert sum(i.num_params for i in insertions_of(model)) == architecture.num_params
+
+
+def test_there_is_a_sample_of_this_version() -> None:
+    assert (SAMPLES / f"native-{native.FORMAT}" / "export" / "native.json").is_file()
 
 
 @pytest.mark.parametrize("width", [16, 48])

@@ -1,0 +1,41 @@
+"""A small input for any classifier or sequence-to-sequence model, made from its config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftsearch.backbones.base import head_prefixes
+
+_ROWS, _LENGTH, _FIRST = 3, 7, 3
+_KINDS = ("ForConditionalGeneration", "ForSequenceClassification")
+
+
+def sample_inputs(model: Any) -> dict[str, Tensor] | None:
+    """Return a padded batch of drawn token ids; ``None`` for models with other inputs.
+
+    Every row ends in the end token, which encoder-decoders with a head for labels read.
+    """
+    if not type(model).__name__.endswith(_KINDS):
+        return None
+    config = model.config
+    generator = torch.Generator().manual_seed(0)
+    end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
+    ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)
+    if end is not None:
+        ids[ids == end] = _FIRST if end != _FIRST else _FIRST + 1
+    mask = torch.ones_like(ids)
+    for row in range(_ROWS):
+        length = _LENGTH - row
+        mask[row, length:] = 0
+        if end is not None:
+            ids[row, length - 1] = end
+    pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
+    batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
+    if config.is_encoder_decoder and not head_prefixes(model):
+        start = torch.full((_ROWS, 1), config.decoder_start_token_id or 0)
+        rest = torch.randint(_FIRST, config.vocab_size, (_ROWS, 3), generator=generator)
+        batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
+    return batch
