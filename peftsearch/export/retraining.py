@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone
@@ -23,6 +22,7 @@ from peftsearch.backbones.loading import source_of
 from peftsearch.catalogue import method_facts
 from peftsearch.errors import ExportError, MissingError, paste
 from peftsearch.export.base import Bundle, Evidence, Problem, exporter, logits_of, untrained
+from peftsearch.export.snippets import is_decoder
 
 #: Folder of the untrained adapter, the rows that a user puts beside it, and the result.
 ADAPTER, ROWS, TRAINED = "adapter", "train.jsonl", "trained"
@@ -35,12 +35,6 @@ class Setting(NamedTuple):
     key: str
     value: Any
     why: str
-
-
-def is_decoder(model: Any) -> bool:
-    """Whether a model is a causal language model, the only kind that most trainers know."""
-    causal = type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-    return causal and not model.config.is_encoder_decoder
 
 
 def problems_of_decoders(

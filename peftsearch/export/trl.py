@@ -14,7 +14,7 @@ from peftsearch.backbones.base import Backbone
 from peftsearch.export import retraining, trl_script
 from peftsearch.export.base import Bundle, Evidence, Problem, exporter
 from peftsearch.export.retraining import Setting
-from peftsearch.export.snippets import is_seq2seq
+from peftsearch.export.snippets import is_decoder, is_seq2seq
 
 EXPORTER = {
     "name": "trl",
@@ -64,7 +64,7 @@ print("with", name, version(name))
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return what PEFT cannot hold, and a model that does not write text."""
     found = exporter("peft").problems(architecture, backbone)
-    if not (is_seq2seq(backbone.model) or retraining.is_decoder(backbone.model)):
+    if not (is_seq2seq(backbone.model) or is_decoder(backbone.model)):
         reason = "TRL trains models that write text, and this one gives labels"
         found.append(Problem("head", "head", reason))
     return found

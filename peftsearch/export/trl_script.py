@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from datasets import load_dataset
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -64,12 +65,18 @@ def arguments(folder: Path, options: Sequence[str] = ()) -> tuple[Any, Any]:
     return start, settings
 
 
-def adapted(model: Any, folder: Path) -> dict[str, Any]:
-    """Put the adapters on, one upon the other; return each as PEFT has it, the last one outside."""
-    found = {}
-    for name in json.loads((folder / ORDER).read_text(encoding="utf-8"))["load_order"]:
-        found[name] = PeftModel.from_pretrained(model, str(folder / name), is_trainable=True)
-        model = found[name].get_base_model()
+def order(folder: Path) -> list[Path]:
+    """Return the adapters in a folder, in the order in which they are loaded."""
+    names = json.loads((folder / ORDER).read_text(encoding="utf-8"))["load_order"]
+    return [folder / name for name in names]
+
+
+def adapted(model: Any, folder: Path) -> Any:
+    """Return a model with all adapters of a folder, every one of them trainable."""
+    found = model
+    for path in order(folder):
+        found = PeftModel.from_pretrained(model, str(path), is_trainable=True)
+        model = found.get_base_model()
     return found
 
 
@@ -97,22 +104,30 @@ def trainer_of(start: Any, settings: Any, model: Any) -> Any:
     )
 
 
-def save(adapters: dict[str, Any], source: Path, folder: Path) -> None:
-    """Save every adapter as if it were alone: PEFT names a module by those around it, too."""
-    for name, adapter in adapters.items():
-        state = {key.replace(".base_layer", ""): t for key, t in adapter.state_dict().items()}
-        adapter.save_pretrained(str(folder / name), state_dict=state)
-    shutil.copy(source / ORDER, folder / ORDER)
+def save(model: Any, source: Path, folder: Path) -> None:
+    """Save the adapters as they were, with trained weights.
+
+    Of adapters on each other PEFT itself saves the last one alone, and names its modules by those
+    around them.
+    """
+    trained = {
+        key.replace(".base_layer", "").replace(".default", ""): tensor.contiguous()
+        for key, tensor in model.state_dict().items()
+    }
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    for path in order(folder):
+        file = path / "adapter_model.safetensors"
+        save_file({key: trained[key] for key in load_file(file)}, file, {"format": "pt"})
 
 
 def main(folder: Path, options: Sequence[str] = ()) -> Any:
     """Train, save, and return the trainer."""
     start, settings = arguments(folder, options)
     kind: Any = AutoModelForSeq2SeqLM if start.encoder_decoder else AutoModelForCausalLM
-    adapters = adapted(kind.from_pretrained(start.model, dtype="float32"), folder / "adapter")
-    trainer = trainer_of(start, settings, list(adapters.values())[-1])
+    model = adapted(kind.from_pretrained(start.model, dtype="float32"), folder / "adapter")
+    trainer = trainer_of(start, settings, model)
     trainer.train()
-    save(adapters, folder / "adapter", Path(settings.output_dir))
+    save(model, folder / "adapter", Path(settings.output_dir))
     return trainer
 
 

@@ -32,7 +32,7 @@ from tests.unit.export import decoders
 from tests.unit.export.material import METHODS, architecture, choice, fresh, random_choices
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning"),
 ]
 TARGETS = ("axolotl", "llamafactory", "trl")
 OF_DECODERS = ("axolotl", "llamafactory")
@@ -78,6 +78,7 @@ def test_the_start_is_the_plain_model_with_the_found_ranks(target: str, tmp_path
     loaded = peft.PeftModel.from_pretrained(
         plain, str(tmp_path / "start" / "adapter"), is_trainable=True
     )
+    assert loaded.peft_config["default"].task_type == "CAUSAL_LM"
     assert torch.equal(logits_of(loaded, bundle.check_inputs), wanted)
     counted = sum(p.numel() for p in loaded.parameters() if p.requires_grad)
     assert counted == bundle.architecture.num_params

@@ -23,7 +23,7 @@ from tests.unit.export import decoders
 from tests.unit.export.material import architecture, choice, random_choices
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning"),
     pytest.mark.filterwarnings("ignore:Already found a:UserWarning"),
     pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),
     pytest.mark.filterwarnings("ignore:Detected that the base:UserWarning"),
@@ -52,10 +52,6 @@ def losses(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def chained(model: Any, folder: Path) -> Any:
-    return list(trl_script.adapted(model, folder).values())[-1]
-
-
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_encoder_decoder(family: str, tmp_path: Path) -> None:
     """A mixture of methods: trained by all, and every adapter comes back as it was trained."""
@@ -80,8 +76,8 @@ def test_encoder_decoder(family: str, tmp_path: Path) -> None:
             for row in rows
         ]
     assert min(found) <= losses(trainer)[0] <= max(found)
-    before = chained(copy.deepcopy(plain), start / "adapter")
-    after = chained(copy.deepcopy(plain), start / "trained")
+    before = trl_script.adapted(copy.deepcopy(plain), start / "adapter")
+    after = trl_script.adapted(copy.deepcopy(plain), start / "trained")
     new = dict(after.named_parameters())
     for name, parameter in before.named_parameters():
         assert torch.equal(new[name], parameter) != parameter.requires_grad, name
@@ -112,7 +108,7 @@ def test_decoder(tmp_path: Path) -> None:
         count += ids.shape[1] - 5
     assert losses(trainer)[0] == pytest.approx(total / count, rel=1e-3)
     batch = decoders.inputs()
-    after = chained(copy.deepcopy(backbone.model), start / "trained")
+    after = trl_script.adapted(copy.deepcopy(backbone.model), start / "trained")
     torch.testing.assert_close(logits_of(after, batch), logits_of(trainer.model, batch))
     assert losses(trainer)[1] < losses(trainer)[0]
 
