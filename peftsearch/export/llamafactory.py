@@ -55,8 +55,7 @@ def write(bundle: Bundle, folder: Path) -> None:
         f"{FILE}. The rows are yours: {retraining.ROWS}, a JSON object a line with prompt and "
         "completion."
     )
-    warmup = Setting("warmup_ratio", 0.06, "Share of the steps in which the learning rate rises.")
-    settings = [*_adapter(bundle), *_rows(), *retraining.recipe(bundle), warmup]
+    settings = [*_adapter(bundle), *_rows(), *retraining.recipe(bundle)]
     (folder / FILE).write_text(retraining.explained(head, settings), encoding="utf-8")
     columns = {"prompt": "prompt", "response": "completion"}
     write_json(folder / DESCRIPTION, {_ROWS: {"file_name": retraining.ROWS, "columns": columns}})

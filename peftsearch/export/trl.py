@@ -96,7 +96,6 @@ def _start(bundle: Bundle) -> list[Setting]:
             "decoders alone.",
         ),
         Setting("max_length", 512 if seq2seq else 1024, "Tokens of the longest text."),
-        Setting("warmup_steps", 0.06, "Share of the steps in which the learning rate rises."),
         Setting("save_strategy", "no", "The adapters are saved at the end."),
     ]
 

@@ -58,7 +58,7 @@ def arguments(folder: Path, options: Sequence[str] = ()) -> tuple[Any, Any]:
 
         kinds = [Start, SFTConfig]
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    parser = HfArgumentParser(kinds)  # type: ignore[arg-type]
+    parser = HfArgumentParser(kinds)
     start, settings = parser.parse_args_into_dataclasses([*words, *options])
     start.rows = str(folder / start.rows)
     settings.output_dir = str(folder / settings.output_dir)

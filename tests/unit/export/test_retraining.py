@@ -23,7 +23,7 @@ from peftsearch.backbones.base import Backbone
 from peftsearch.catalogue import exporters, families, method_facts
 from peftsearch.errors import ExportError, MissingError
 from peftsearch.export import retraining
-from peftsearch.export.base import Bundle, logits_of, untrained, with_python
+from peftsearch.export.base import Bundle, logits_of, untrained
 from peftsearch.export.writing import export, problems
 from peftsearch.injection import insert_architecture, remove_all, state
 from peftsearch.site import PARTS
@@ -193,7 +193,7 @@ def test_the_lowest_rate_is_taken() -> None:
 
 def bundle_with_python() -> Bundle:
     backbone = decoders.decoder()
-    return with_python(trained(backbone, loras(backbone)), Path(sys.executable))
+    return replace(trained(backbone, loras(backbone)), python=Path(sys.executable))
 
 
 def test_a_trainer_reads_its_file_in_its_own_interpreter(tmp_path: Path) -> None:
