@@ -115,11 +115,14 @@ class Evidence:
         entries: Trainable parameters as counted by the target; empty where nothing can be
             trained.
         notes: Further figures and sentences for ``check.json``.
+        wanted: What the logits should be where they are not those of the trained weights, as in
+            an export that starts a training.
     """
 
     logits: Mapping[str, Tensor]
     entries: tuple[Entry, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    wanted: Tensor | None = None
 
 
 class Exporter(Protocol):

@@ -24,7 +24,7 @@ from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone, freeze, head_prefixes
 from peftsearch.errors import MissingError
 from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
-from peftsearch.export.snippets import backbone_lines, is_seq2seq
+from peftsearch.export.snippets import backbone_lines, is_decoder, is_seq2seq
 from peftsearch.export.touched import METHODS, Touched, touched
 from peftsearch.methods.lora import SCALE
 from peftsearch.rundir import atomic_path, write_json
@@ -155,6 +155,8 @@ def config_of(part: Part, model: Any, last: bool = True) -> Any:
     heads = [prefix.rstrip(".") for prefix in head_prefixes(model)]
     if last and is_seq2seq(model):
         common["task_type"] = "SEQ_2_SEQ_LM"
+    elif last and is_decoder(model):
+        common["task_type"] = "CAUSAL_LM"
     elif last and heads:
         common |= {"task_type": "SEQ_CLS", "modules_to_save": heads}
     if part.name == "layernorm":

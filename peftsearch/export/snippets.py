@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
 from peftsearch.backbones.base import head_prefixes
 from peftsearch.export.base import Bundle
 from peftsearch.micro import MODEL_DIRS
@@ -14,8 +16,16 @@ def is_seq2seq(model: Any) -> bool:
     return bool(model.config.is_encoder_decoder) and not head_prefixes(model)
 
 
+def is_decoder(model: Any) -> bool:
+    """Whether a model is a causal language model, the only kind that most trainers know."""
+    causal = type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    return causal and not model.config.is_encoder_decoder
+
+
 def auto_class(model: Any) -> str:
     """Return the name of the transformers class that loads a model's checkpoint."""
+    if is_decoder(model):
+        return "AutoModelForCausalLM"
     name = type(model).__name__
     autos = {
         "ForConditionalGeneration": "AutoModelForSeq2SeqLM",

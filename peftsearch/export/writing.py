@@ -101,7 +101,7 @@ def refusal(target: str, found: list[Problem]) -> ExportError:
 
 def verdict(bundle: Bundle, target: str, evidence: Evidence) -> dict[str, Any]:
     """Compare what was seen with what was trained; the content of ``check.json``."""
-    wanted = bundle.check_logits
+    wanted = bundle.check_logits if evidence.wanted is None else evidence.wanted
     tolerance = TOLERANCE * max(1.0, float(wanted.abs().max()))
     differences = {way: largest_difference(x, wanted) for way, x in evidence.logits.items()}
     counted = all(e.trained == e.num_params or e.why for e in evidence.entries)
