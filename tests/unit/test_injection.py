@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused_with_every_reason() -> None:
     wrong = [
         replace(good, site="encoder.07.attention"),
         replace(good, method="lorra"),
-        replace(good, modules=("q", "w")),
+        replace(good, modules=("k", "w")),
     ]
     with pytest.raises(ConfigError, match="3 problems") as error:
         peftsearch.apply(model, testing.architecture_of(backbone, [good, *wrong]))
