@@ -51,7 +51,7 @@ EXPORTER = {
             "mbart": "",
             "*": "adapters shifts the relative position bias by the length of a prefix",
         },
-        "prefix.cross_attention": "adapters has prefixes there beside those before it only",
+        "prefix.cross_attention": "adapters has prefixes there only together with self-attention's",
         "layernorm": "adapters does not train norms",
         "bitfit": "adapters does not train biases",
     },
