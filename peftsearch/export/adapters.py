@@ -106,7 +106,7 @@ def _scales_alike(config: Any) -> bool:
     if families()[config.model_type] == "t5":
         return config.is_gated_act or config.dense_act_fn == "relu"  # type: ignore[no-any-return]
     activation = getattr(config, "hidden_act", getattr(config, "activation_function", ""))
-    return activation == "relu"  # type: ignore[no-any-return]
+    return activation == "relu"
 
 
 def _one_sided(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
