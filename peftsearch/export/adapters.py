@@ -51,7 +51,7 @@ EXPORTER = {
             "mbart": "",
             "*": "adapters shifts the relative position bias by the length of a prefix",
         },
-        "prefix.cross_attention": "adapters has prefixes there beside those before it only",
+        "prefix.cross_attention": "adapters has prefixes there only together with self-attention's",
         "layernorm": "adapters does not train norms",
         "bitfit": "adapters does not train biases",
     },
@@ -106,7 +106,7 @@ def _scales_alike(config: Any) -> bool:
     if families()[config.model_type] == "t5":
         return config.is_gated_act or config.dense_act_fn == "relu"  # type: ignore[no-any-return]
     activation = getattr(config, "hidden_act", getattr(config, "activation_function", ""))
-    return activation == "relu"  # type: ignore[no-any-return]
+    return activation == "relu"
 
 
 def _one_sided(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:

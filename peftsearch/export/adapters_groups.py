@@ -170,7 +170,7 @@ def _lora(choice: Choice) -> dict[str, Any]:
 
 def _tensors(bundle: Bundle, name: str, choice: Choice) -> dict[str, Tensor]:
     """Return the tensors of one choice by that library's keys."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for module in choice.modules:
         own = bundle.of(choice.site, choice.method, module)
         if choice.method == "lora":
