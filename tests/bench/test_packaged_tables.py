@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from peftsearch.bench.build import agree, workspace
-from peftsearch.bench.spec import FACTS, SCORES, read_spec, tables
+from peftsearch.bench.listing import listed
+from peftsearch.bench.spec import FACTS, read_spec, tables
 from peftsearch.bench.table import Table
 
-BUILT = [name for name, folder in tables().items() if (folder / SCORES).is_file()]
+BUILT = [known["name"] for known in listed() if known["built"]]
 BUILT_IN = [name for name in BUILT if read_spec(name).model]
 
 
