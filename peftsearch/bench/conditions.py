@@ -36,23 +36,23 @@ class Conditions:
         """Return the configuration of one play.
 
         A preset's search steps are meant for its own single trainings; on a table they are in
-        the same proportion to the table's. Rungs are those that the table has.
+        the same proportion to the table's. Rungs are those that the table has, from where it says
+        that scores begin to mean something.
 
         Raises:
             ConfigError: A setting is wrong, or asks for rungs that the table does not have.
         """
         preset = configuration.resolve(flags={"preset": self.preset})
         scale = spec.steps / preset.retrain.steps
-        first, last = (
-            min(max(rung, RUNGS[0]), RUNGS[-1])
-            for rung in (preset.race.first_rung, preset.race.last_rung)
-        )
+        race = {"first_rung": preset.race.first_rung, "last_rung": preset.race.last_rung}
+        race = {name: min(max(rung, RUNGS[0]), RUNGS[-1]) for name, rung in race.items()}
+        race |= spec.settings.get("race", {})
         settings: dict[str, Any] = {
             "preset": self.preset,
             "strategy": strategy,
             "seed": seed,
             "search": {"steps": max(1, round(preset.search.steps * scale))},
-            "race": {"first_rung": first, "last_rung": last},
+            "race": race,
         }
         found = spec.config(self.model, self.data, spec.budgets[budget], self.overrides, **settings)
         _check(spec, found)

@@ -36,6 +36,12 @@ def test_search_steps_keep_their_proportion(preset: str, steps: int) -> None:
     assert (found.strategy, found.seed, found.budget, found.device) == ("tpe", 4, "900", "cpu")
 
 
+def test_a_table_says_from_where_on_scores_mean_something() -> None:
+    spec = replace(SPEC, settings={"race": {"first_rung": 0.5}})
+    found = Conditions("standard").config(spec, "tight", "priced", 0)
+    assert (found.race.first_rung, found.race.last_rung) == (0.5, 1.0)
+
+
 def test_what_is_set_comes_last() -> None:
     assert config("quick", "search.steps=7", "race.first_rung=0.25").search.steps == 7
 
