@@ -17,9 +17,8 @@ import math
 import numpy as np
 import torch
 
-from peftsearch import effort
+from peftsearch import baselines, effort
 from peftsearch.architecture import NONE, Architecture
-from peftsearch.baselines import UNIFORM, uniform_in
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Trials, halving
@@ -79,7 +78,8 @@ def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]
     """Return what races besides: the likeliest uniform architectures and random fill in turn."""
 
     def worth(entry: Contestant) -> float:
-        inside = uniform_in(work.space, UNIFORM[entry.name], work.budget.limit)
+        method = baselines.UNIFORM[entry.name]
+        inside = baselines.uniform_in(work.space, method, work.budget.limit)
         return additive(opinion, inside) if inside else -math.inf
 
     uniform = sorted(base.uniform_contestants(work, trials), key=worth, reverse=True)

@@ -34,7 +34,7 @@ def test_options_reach_the_configuration(invoke, pipeline):
     assert (config.seed, config.seeds, config.out) == (4, 2, "o")
     assert (config.train_rows, config.test_rows) == (30, 40)
     assert (config.precision, config.device) == ("bf16", "cpu")
-    assert (config.search.arch_lr, config.search.steps) == (0.01, 1000)
+    assert (config.search.arch_lr, config.search.steps) == (0.01, 1600)
     assert config.learning_rates == {"lora": 0.001}
 
 

@@ -48,6 +48,7 @@ SHORT: dict[str, Any] = {
         "batch_size": 8,
         "measured": 4,
         "valid_rows": 16,
+        "gate_every": 1,
         "log_every": 1,
         "checkpoint_every": 3,
     },
