@@ -18,7 +18,7 @@ DIVERGED = "diverged.json"
 _NOISE = 2.0
 #: How far above chance the best measured architecture must be for the supernet to have learned.
 _LEARNED = 0.02
-#: Share of plausible values that must agree with the choice at a gate.
+#: Share of the plausible values that must agree with the choice at a gate.
 _CERTAIN = 0.5
 #: Probability on (nearly) free candidates from which a search has collapsed.
 _COLLAPSED = 0.9
@@ -236,8 +236,8 @@ class _Facts:
         if 2 * doubtful <= len(shares):
             return None
         return "architecture_uncertain", (
-            f"At {doubtful} of {len(shares)} gates another method is at least as plausible after "
-            f"all that was measured and raced: another seed may well find another architecture."
+            f"At {doubtful} of {len(shares)} gates most of the values that the supernet's losses allow "
+            f"speak for another method: another seed may well find another architecture."
         )
 
     def _seeds_disagree(self) -> tuple[str, str] | None:

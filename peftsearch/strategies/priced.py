@@ -123,8 +123,8 @@ def supernet_values(work: Workspace) -> ValueModel:
 def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[float]:
     """Return for each gate how often the best architecture takes the winner's method there.
 
-    The best under values drawn from the posterior: what else they could be, after all that was
-    measured and raced.
+    The best under values drawn from the posterior: what else they could be, after all that the
+    supernet was asked. The race is not part of it.
     """
     rng = np.random.default_rng(derive(work.config.seed, "certainty"))
     chosen = {(choice.site, choice.method) for choice in winner.active}
