@@ -261,9 +261,9 @@ def measure_all(
 
 def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
     """Return the best by score where everyone has one, then by loss, then the cheaper."""
-    scores = [s.score for s in samples if s.score is not None]
-    known = len(scores) == len(samples)
-    return sorted(samples, key=lambda s: (-(s.score or 0) * known, s.loss, s.num_params))[:count]
+    if any(sample.score is None for sample in samples):
+        return sorted(samples, key=lambda s: (s.loss, s.num_params))[:count]
+    return sorted(samples, key=lambda s: (-(s.score or 0.0), s.loss, s.num_params))[:count]
 
 
 def write_measured(work: Workspace, samples: Sequence[Sample], **more: object) -> None:
