@@ -48,20 +48,15 @@ print(version("axolotl"))
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return what PEFT cannot hold, and a model that Axolotl does not train."""
-    reason = "Axolotl trains causal language models, and this model is none"
-    return retraining.problems_of_decoders(architecture, backbone, reason)
+    return retraining.problems_of_decoders(architecture, backbone, "Axolotl")
 
 
 def write(bundle: Bundle, folder: Path) -> None:
     """Write ``axolotl.yaml`` and the adapter that it starts from."""
     retraining.write_start(bundle, folder)
-    head = (
-        f"Trains the architecture that peftsearch found. In this folder: axolotl train {FILE}. "
-        f"The rows are yours: {retraining.ROWS}, a JSON object a line with prompt and completion."
-    )
     adapter = json.loads((folder / retraining.ADAPTER / "adapter_config.json").read_text("utf-8"))
     settings = [*_adapter(bundle, adapter), *_rows(), *_recipe(bundle)]
-    (folder / FILE).write_text(retraining.explained(head, settings), encoding="utf-8")
+    retraining.write_settings(folder / FILE, "axolotl train", settings)
 
 
 def _adapter(bundle: Bundle, adapter: dict[str, Any]) -> list[Setting]:

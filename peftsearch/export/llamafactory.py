@@ -43,20 +43,14 @@ print(version("llamafactory"))
 
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return what PEFT cannot hold, and a model that LLaMA-Factory does not train."""
-    reason = "LLaMA-Factory trains causal language models, and this model is none"
-    return retraining.problems_of_decoders(architecture, backbone, reason)
+    return retraining.problems_of_decoders(architecture, backbone, "LLaMA-Factory")
 
 
 def write(bundle: Bundle, folder: Path) -> None:
     """Write ``llamafactory.yaml``, the adapter it starts from, and how to read the rows."""
     retraining.write_start(bundle, folder)
-    head = (
-        f"Trains the architecture that peftsearch found. In this folder: llamafactory-cli train "
-        f"{FILE}. The rows are yours: {retraining.ROWS}, a JSON object a line with prompt and "
-        "completion."
-    )
     settings = [*_adapter(bundle), *_rows(), *retraining.recipe(bundle)]
-    (folder / FILE).write_text(retraining.explained(head, settings), encoding="utf-8")
+    retraining.write_settings(folder / FILE, "llamafactory-cli train", settings)
     columns = {"prompt": "prompt", "response": "completion"}
     write_json(folder / DESCRIPTION, {_ROWS: {"file_name": retraining.ROWS, "columns": columns}})
 

@@ -38,11 +38,12 @@ class Setting(NamedTuple):
 
 
 def problems_of_decoders(
-    architecture: Architecture, backbone: Backbone, reason: str
+    architecture: Architecture, backbone: Backbone, trainer: str
 ) -> list[Problem]:
     """Return what PEFT cannot hold, and a model that is not a causal language model."""
     found = exporter("peft").problems(architecture, backbone)
     if not is_decoder(backbone.model):
+        reason = f"{trainer} trains causal language models, and this model is none"
         found.append(Problem("head", "head", reason))
     return found
 
@@ -101,6 +102,21 @@ def recipe(bundle: Bundle) -> list[Setting]:
         Setting("seed", 0, "Order of the rows."),
         Setting("output_dir", TRAINED, "Where the trained adapter goes, for PEFT."),
     ]
+
+
+def write_settings(path: Path, command: str, settings: Iterable[Setting]) -> None:
+    """Write the trainer's file, which says on top how to start and what rows it wants.
+
+    Args:
+        path: The file.
+        command: What reads it; the file's name follows.
+        settings: Its keys.
+    """
+    head = (
+        f"Trains the architecture that peftsearch found. In this folder: {command} {path.name}. "
+        f"The rows are yours: {ROWS}, a JSON object a line with prompt and completion."
+    )
+    path.write_text(explained(head, settings), encoding="utf-8")
 
 
 def explained(head: str, settings: Iterable[Setting]) -> str:
