@@ -7,8 +7,10 @@ stand beside it in ``summary.json``.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from peftsearch.config import RunConfig
 
@@ -75,6 +77,19 @@ def search_trainings(config: RunConfig, *, gates: bool = True) -> float:
         steps = sum(step % settings.gate_every == 0 for step in range(warm, settings.steps))
         passes += steps * GATE_STEP * _GATE_PASSES[settings.bilevel]
     return passes * settings.batch_size / _rows(config)
+
+
+def search_steps(config: RunConfig, allowed: float, *, gates: bool = True) -> int:
+    """Return the most steps of the supernet that cost at most ``allowed``, at least one."""
+
+    def cost(steps: int) -> float:
+        settings = replace(config.search, steps=steps)
+        return search_trainings(replace(config, search=settings), gates=gates)
+
+    enough = 1
+    while cost(enough) <= allowed:
+        enough *= 2
+    return max(1, bisect.bisect_right(range(enough), allowed, key=cost) - 1)
 
 
 def measure_trainings(config: RunConfig, count: int, rows: int) -> float:

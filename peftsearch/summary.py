@@ -236,8 +236,8 @@ class _Facts:
         if 2 * doubtful <= len(shares):
             return None
         return "architecture_uncertain", (
-            f"At {doubtful} of {len(shares)} gates fewer than half of the values that the supernet's "
-            f"losses allow agree with the choice: another seed may well find another architecture."
+            f"At {doubtful} of {len(shares)} gates fewer than half of the values that the losses "
+            f"of the supernet allow agree with the choice: another seed may well find another one."
         )
 
     def _seeds_disagree(self) -> tuple[str, str] | None:

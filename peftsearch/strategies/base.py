@@ -6,7 +6,6 @@ benchmark, which differs in the trials only.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,6 @@ from peftsearch import baselines, checkpoint, effort
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import head_parameters
 from peftsearch.catalogue import strategies
-from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, paste
 from peftsearch.formats import Feature
 from peftsearch.race import UNIFORM, Contestant, Standing, Trials
@@ -198,7 +196,8 @@ def train_supernet(
     """
     settings = work.config.search
     if allowed is not None:
-        settings = replace(settings, steps=_most_steps(work.config, train_gates, allowed))
+        steps = effort.search_steps(work.config, allowed, gates=train_gates)
+        settings = replace(settings, steps=steps)
     supernet = build_supernet(work, gates)
     try:
         loop = Search(
@@ -218,19 +217,6 @@ def train_supernet(
     spent = replace(work.config, search=settings)
     work.charged += effort.search_trainings(spent, gates=train_gates)
     return settings.steps
-
-
-def _most_steps(config: RunConfig, train_gates: bool, allowed: float) -> int:
-    """Return the most steps of the search that cost at most ``allowed``, at least one."""
-
-    def cost(steps: int) -> float:
-        settings = replace(config.search, steps=steps)
-        return effort.search_trainings(replace(config, search=settings), gates=train_gates)
-
-    enough = 1
-    while cost(enough) <= allowed:
-        enough *= 2
-    return max(1, bisect.bisect_right(range(enough), allowed, key=cost) - 1)
 
 
 def restore_supernet(work: Workspace, gates: Gates | None = None) -> Supernet:

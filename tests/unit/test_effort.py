@@ -47,6 +47,20 @@ def test_affordable_is_the_most_that_fits(allowance: float) -> None:
     assert count == 0 or effort.halving_trainings(count, shares, 0.02) <= allowance
 
 
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize("allowed", [0.001, 0.05, 0.37, 2.0])
+def test_the_most_steps_of_a_search_that_are_afforded(allowed: float, gates: bool) -> None:
+    config = RunConfig(search=SearchConfig(gate_every=5))
+
+    def cost(steps: int) -> float:
+        settings = replace(config.search, steps=steps)
+        return effort.search_trainings(replace(config, search=settings), gates=gates)
+
+    found = effort.search_steps(config, allowed, gates=gates)
+    assert found == 1 or cost(found) <= allowed
+    assert cost(found + 1) > allowed
+
+
 def test_the_search_is_counted_in_passes() -> None:
     """Ten steps, three of them without gates: 10 weight passes, 7 of the gates, 28 in 2nd order."""
     settings = SearchConfig(steps=10, warmup_fraction=0.3, batch_size=32, gate_every=1)

@@ -20,6 +20,7 @@ from peftsearch.architecture import Architecture
 from peftsearch.bench.build import workspace
 from peftsearch.discretise import cost_of, solve
 from peftsearch.race import Contestant
+from peftsearch.search.measure import draw
 from peftsearch.strategies import base, priced
 from peftsearch.supernet.gates import PricedGates
 from peftsearch.supernet.supernet import Supernet
@@ -133,6 +134,26 @@ def test_the_gates_find_it(planted: tuple[Workspace, Planted, list[int]]) -> Non
     work, _, best = planted
     priced.search(work)
     assert _proposed(work) == best
+
+
+def test_what_the_gates_dislike_is_measured_too(
+    planted: tuple[Workspace, Planted, list[int]],
+) -> None:
+    """Gates that are sure of their first candidates do not keep the others from being drawn."""
+    work, _, _ = planted
+    gates = PricedGates(work.space)
+    with torch.no_grad():
+        gates.alphas[:, 1] = 50.0
+    supernet = base.build_supernet(work, gates)
+    try:
+        drawn = draw(supernet, work.budget.limit, 60, seed=3)
+        assert drawn == draw(supernet, work.budget.limit, 60, seed=3)
+    finally:
+        supernet.remove()
+    assert len(set(drawn)) == len(drawn)
+    assert all(cost_of(work.space, found) <= work.budget.limit for found in drawn)
+    for g, gate in enumerate(work.space.gates):
+        assert {found[g] for found in drawn} == set(range(len(gate.candidates)))
 
 
 def test_frozen_gates_do_not(planted: tuple[Workspace, Planted, list[int]]) -> None:
