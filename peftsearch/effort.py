@@ -97,6 +97,18 @@ def measure_trainings(config: RunConfig, count: int, rows: int) -> float:
     return count * rows * FORWARD / _rows(config)
 
 
+def supernet_trainings(config: RunConfig, rows: int) -> float:
+    """Return the cost of all searches of ``priced``: training, importance and measurement.
+
+    Args:
+        config: The configuration.
+        rows: Rows of search-valid on which architectures are measured.
+    """
+    one = search_trainings(config) + gate_trainings(config, importance_batches(config))
+    measured = measure_trainings(config, config.search.measured, rows)
+    return config.search.seeds * (one + measured)
+
+
 def importance_batches(config: RunConfig) -> int:
     """Return over how many batches first-order importance is averaged."""
     return max(1, min(_IMPORTANCE, round(_IMPORTANCE_SHARE * config.retrain.steps)))

@@ -166,7 +166,11 @@ class _Runner:
                     "rows": rows,
                     "test_split": work.data.test_name,
                 },
-                seeds={"root": self.config.seed, "retrain": list(range(self.config.seeds))},
+                seeds={
+                    "root": self.config.seed,
+                    "search": list(range(self.config.search.seeds)),
+                    "retrain": list(range(self.config.seeds)),
+                },
             )
 
     def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:

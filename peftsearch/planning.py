@@ -77,14 +77,12 @@ def plan(config: RunConfig) -> dict[str, Any]:
 def _stages(config: RunConfig, uniform: int, selection: int) -> list[dict[str, Any]]:
     """Return steps and number of trainings of each stage; the race is limited, not fixed."""
     scoring = effort.measure_trainings(config, 1, selection)
-    measured = effort.measure_trainings(config, config.search.measured, config.search.valid_rows)
     shares = effort.rungs(config.race.first_rung, config.race.last_rung)
-    importance = effort.gate_trainings(config, effort.importance_batches(config))
-    left = config.trainings - effort.search_trainings(config) - importance - measured
+    left = config.trainings - effort.supernet_trainings(config, config.search.valid_rows)
     steps = round(shares[-1] * config.retrain.steps)
     baselines = (uniform + config.retrain.random_baselines) * config.seeds
     return [
-        {"name": "search", "steps": config.search.steps, "trainings": 1},
+        {"name": "search", "steps": config.search.steps, "trainings": config.search.seeds},
         {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares, scoring)},
         {"name": "retrain", "steps": config.retrain.steps, "trainings": config.seeds},
         {"name": "baselines", "steps": config.retrain.steps, "trainings": baselines},

@@ -66,6 +66,14 @@ def additive(values: Sequence[Sequence[float]], candidates: Sequence[int]) -> fl
     return sum(row[i] for row, i in zip(values, candidates, strict=True))
 
 
+def standardised(scores: Sequence[float]) -> list[float]:
+    """Return scores with mean 0 and deviation 1; all 0 where they do not differ."""
+    numbers = np.array(scores, dtype=float)
+    if not len(numbers):
+        return []
+    return [float(s) for s in (numbers - numbers.mean()) / max(float(numbers.std()), 1e-12)]
+
+
 def fit(
     space: SearchSpace,
     architectures: Sequence[Sequence[int]],
@@ -89,9 +97,7 @@ def fit(
     features = np.array(rows).reshape(len(rows), basis.shape[1])
     level = np.full((len(rows), 1), _LEVEL)
     design = np.hstack([features, level])
-    targets = np.array(scores, dtype=float)
-    if len(targets):
-        targets = (targets - targets.mean()) / max(float(targets.std()), 1e-12)
+    targets = np.array(standardised(scores))
     before = np.zeros(design.shape[1])
     if opinion is not None:
         before[-2] = 1 / _OPINION

@@ -143,6 +143,12 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     if end > start:
         message = f"search.temperature_end ({end}) is above temperature_start ({start})."
         problems.append(ConfigError(message))
+    if value("search.seeds") > 1 and value("strategy") != "priced":
+        message = (
+            f"search.seeds is {value('search.seeds')}, and {value('strategy')} searches once: only "
+            f"the strategy priced reads several searches together."
+        )
+        problems.append(ConfigError(message, "Leave search.seeds at 1, or take --strategy priced."))
     first, last = value("race.first_rung"), value("race.last_rung")
     if first > last:
         message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."

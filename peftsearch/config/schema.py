@@ -35,7 +35,10 @@ class SearchConfig:
     """How the supernet is trained.
 
     Attributes:
-        steps: Optimiser steps, >= 1, warm-up included.
+        seeds: Searches, each with a supernet and measurements of its own, >= 1. They are read
+            together, and how far they agree is reported; each costs the same. More than one for
+            the strategy ``priced`` only.
+        steps: Optimiser steps of a search, >= 1, warm-up included.
         warmup_fraction: Share of the steps in which the gates stay uniform, in [0, 1).
         batch_size: Rows a step, >= 1.
         arch_lr: Learning rate of the gates, > 0.
@@ -55,6 +58,7 @@ class SearchConfig:
         checkpoint_every: Steps between two checkpoints, >= 1.
     """
 
+    seeds: int = _range(1, 1)
     steps: int = _range(160, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)

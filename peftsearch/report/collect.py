@@ -238,6 +238,7 @@ def _steps(reader: Reader) -> pd.DataFrame:
     """Logged search steps; a step logged again after a resume counts once, the last time."""
     events = reader.lines("events.jsonl")
     rows = [e for e in events if e.get("stage") == "search" and e.get("event") == "step"]
+    rows = [e for e in rows if not e.get("search")]  # the first search stands for the others
     steps = table(rows, STEP_COLUMNS)
     for column in STEP_COLUMNS:
         if column != "phase":

@@ -1,7 +1,8 @@
 """The search loop: weights on search-train, gates on search-valid, every sample hard.
 
 Place in the flow: supernet -> search. Reads the supernet and two lists of features; writes
-``search/checkpoint.safetensors``, ``search/alphas.jsonl`` and events.
+``search/checkpoint.safetensors``, ``search/alphas.jsonl`` and events. A second search of a run
+has the folder ``search/seed-1``, and so on.
 
     every step          w <- AdamW(w, d_w L_train(w, z)),      z ~ priced gates, hard
     after the warm-up   a <- Adam(a, d_a L_valid(w, z(a)))     straight through z and the price,
@@ -20,7 +21,7 @@ from torch import Tensor
 from peftsearch import checkpoint
 from peftsearch.backbones.base import head_parameters
 from peftsearch.batches import Batches
-from peftsearch.config import SearchConfig
+from peftsearch.config import RunConfig, SearchConfig
 from peftsearch.errors import DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.rundir import JsonLines
@@ -39,8 +40,18 @@ from peftsearch.training import (
     set_rates,
 )
 
-CHECKPOINT = "search/checkpoint.safetensors"
-TRACE = "search/alphas.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+TRACE = "alphas.jsonl"
+
+
+def folder(number: int) -> str:
+    """Return where the files of a run's search of this number lie, the first being 0."""
+    return f"search/seed-{number}" if number else "search"
+
+
+def search_seed(config: RunConfig, number: int) -> int:
+    """Return the root of the randomness of a run's search of this number."""
+    return derive(config.seed, "another search", number) if number else config.seed
 
 
 class Search:
@@ -55,6 +66,7 @@ class Search:
         valid: Features of search-valid.
         train_gates: Whether the gates learn; else they stay as they are and only the weights do.
         settings: By default ``search`` of the configuration.
+        number: Which of the run's searches this is.
     """
 
     def __init__(
@@ -68,11 +80,14 @@ class Search:
         *,
         train_gates: bool = True,
         settings: SearchConfig | None = None,
+        number: int = 0,
     ) -> None:
         self.session, self.supernet, self.limit = session, supernet, limit
         self.format, self.train, self.valid = task_format, train, valid
         self.config = session.config.search if settings is None else settings
-        self.seed = derive(session.config.seed, "search")
+        self.number = number
+        self.checkpoint = session.run.file(folder(number), CHECKPOINT)
+        self.seed = derive(search_seed(session.config, number), "search")
         backbone = supernet.backbone
         self.model = backbone.model
         groups = parameter_groups(session.config, supernet.weight_parameters(), backbone)
@@ -84,7 +99,7 @@ class Search:
                 supernet.arch_parameters(), lr=self.config.arch_lr, betas=(0.5, 0.999)
             )
         self.named = {**supernet.named_weights(), **dict(head_parameters(backbone.model))}
-        self.trace = JsonLines(session.run.file(TRACE))
+        self.trace = JsonLines(session.run.file(folder(number), TRACE))
         self.step, self.seconds = 0, 0.0
         self.watch = Watch(supernet.space, limit)
         self.check_every = max(1, self.config.steps // CHECKS)
@@ -102,11 +117,11 @@ class Search:
             DivergedError: A loss is not finite.
             StoppedError: The user asked to stop; the state is saved.
         """
-        if self.session.run.file(CHECKPOINT).is_file():
+        if self.checkpoint.is_file():
             self.restore()
         # Logged steps behind the checkpoint will run, and be logged, again.
         self.trace.truncate_after(self.step)
-        self.session.events.rewind("search", self.step)
+        self.session.events.rewind("search", self.step, search=self.number)
         optimiser = self.session.accelerator.prepare(self.weights)
         size = self.config.batch_size
         orders = [Batches(len(rows), size, derive(self.seed, name))
@@ -238,6 +253,8 @@ class Search:
         self.session.emit(
             "search",
             "step",
+            search=self.number,
+            **({"name": f"again, seed {self.number}"} if self.number else {}),
             step=self.step + 1,
             steps=self.config.steps,
             phase="warmup" if now.warming_up else "search",
@@ -262,12 +279,12 @@ class Search:
         if self.arch is not None:
             tensors.update(checkpoint.optimiser_state(self.arch, arch_named(self.supernet)))
         meta = {"step": self.step, "seconds": self.seconds, "watch": self.watch.state()}
-        checkpoint.save(self.session.run.file(CHECKPOINT), tensors, meta)
+        checkpoint.save(self.checkpoint, tensors, meta)
         self.session.saved()
 
     def restore(self) -> None:
         """Read it back."""
-        tensors, meta = checkpoint.load(self.session.run.file(CHECKPOINT))
+        tensors, meta = checkpoint.load(self.checkpoint)
         checkpoint.restore_weights(self.named, tensors)
         checkpoint.restore_weights(arch_named(self.supernet), tensors)
         checkpoint.restore_optimiser(self.weights, self.named, tensors)

@@ -23,9 +23,10 @@ from peftsearch.catalogue import strategies
 from peftsearch.errors import ConfigError, paste
 from peftsearch.formats import Feature
 from peftsearch.race import UNIFORM, Contestant, Standing, Trials
-from peftsearch.search.loop import CHECKPOINT, Search, arch_named
+from peftsearch.search.loop import CHECKPOINT, Search, arch_named, folder, search_seed
 from peftsearch.search.measure import Sample, measure
 from peftsearch.seeds import derive
+from peftsearch.session import seed_torch
 from peftsearch.space import SearchSpace
 from peftsearch.supernet.gates import Gates
 from peftsearch.supernet.supernet import Supernet
@@ -169,10 +170,17 @@ def random_fills(work: Workspace, count: int) -> list[tuple[int, ...]]:
     return [*drawn][:count]
 
 
-def build_supernet(work: Workspace, gates: Gates | None = None) -> Supernet:
-    """Insert every candidate of the space into the backbone, with fresh weights."""
-    work.seed_everything("supernet")
-    work.backbone.reset_head(derive(work.config.seed, "supernet", "head"))
+def build_supernet(work: Workspace, gates: Gates | None = None, number: int = 0) -> Supernet:
+    """Insert every candidate of the space into the backbone, with fresh weights.
+
+    Args:
+        work: The run.
+        gates: The architecture parameters; by default priced gates.
+        number: Which of the run's searches it is for.
+    """
+    seed = search_seed(work.config, number)
+    seed_torch(derive(seed, "supernet"))
+    work.backbone.reset_head(derive(seed, "supernet", "head"))
     return Supernet(work.backbone, work.space, gates)
 
 
@@ -182,6 +190,7 @@ def train_supernet(
     *,
     train_gates: bool = True,
     allowed: float | None = None,
+    number: int = 0,
 ) -> int:
     """Train the supernet's weights, and its gates if asked.
 
@@ -190,6 +199,7 @@ def train_supernet(
         gates: The architecture parameters; by default priced gates.
         train_gates: Whether they learn.
         allowed: Train until this many single trainings are spent instead of ``search.steps``.
+        number: Which of the run's searches this is.
 
     Returns:
         The steps.
@@ -198,7 +208,7 @@ def train_supernet(
     if allowed is not None:
         steps = effort.search_steps(work.config, allowed, gates=train_gates)
         settings = replace(settings, steps=steps)
-    supernet = build_supernet(work, gates)
+    supernet = build_supernet(work, gates, number)
     try:
         loop = Search(
             work.session,
@@ -209,6 +219,7 @@ def train_supernet(
             work.features.search_valid,
             train_gates=train_gates,
             settings=settings,
+            number=number,
         )
         with loop.trace:
             loop.run()
@@ -219,18 +230,19 @@ def train_supernet(
     return settings.steps
 
 
-def restore_supernet(work: Workspace, gates: Gates | None = None) -> Supernet:
+def restore_supernet(work: Workspace, gates: Gates | None = None, number: int = 0) -> Supernet:
     """Return the supernet as the search left it; to be removed by the caller.
 
     Raises:
         ConfigError: There is none.
     """
     run = work.session.run
-    if not run.file(CHECKPOINT).is_file():
+    file = run.file(folder(number), CHECKPOINT)
+    if not file.is_file():
         hint = paste("peftsearch", "search", run.path)
         raise ConfigError(f"{run.path} has no finished search.", hint)
-    supernet = build_supernet(work, gates)
-    tensors, _ = checkpoint.load(run.file(CHECKPOINT))
+    supernet = build_supernet(work, gates, number)
+    tensors, _ = checkpoint.load(file)
     named = {**supernet.named_weights(), **arch_named(supernet)}
     checkpoint.restore_weights({**named, **dict(head_parameters(work.backbone.model))}, tensors)
     return supernet
@@ -252,11 +264,13 @@ def best_measured(samples: Sequence[Sample], count: int) -> list[Sample]:
     return sorted(samples, key=lambda s: (-(s.score or 0.0), s.loss, s.num_params))[:count]
 
 
-def write_measured(work: Workspace, samples: Sequence[Sample], **more: object) -> None:
-    """Write ``search/measured.json``: what the supernet says, and what chance would be."""
+def write_measured(
+    work: Workspace, samples: Sequence[Sample], number: int = 0, **more: object
+) -> None:
+    """Write ``measured.json`` of a search: what the supernet says, and what chance would be."""
     features = work.features.search_valid[: work.config.search.valid_rows]
     work.session.run.write_json(
-        "search/measured.json",
+        f"{folder(number)}/measured.json",
         {
             "format": 1,
             "metric": work.task.metric,

@@ -13,6 +13,8 @@ halving (arXiv 1502.07943).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,12 +24,14 @@ from peftsearch.architecture import NONE, Architecture
 from peftsearch.discretise import solve
 from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Trials, halving
+from peftsearch.search.loop import search_seed
 from peftsearch.search.measure import draw
 from peftsearch.seeds import derive
+from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
 from peftsearch.strategies.saliency import importance
 from peftsearch.supernet.gates import PricedGates
-from peftsearch.values import ValueModel, Values, additive, fit
+from peftsearch.values import ValueModel, Values, additive, fit, standardised
 from peftsearch.workspace import Workspace
 
 STRATEGY = {
@@ -44,20 +48,25 @@ _PLAUSIBLE = 40
 
 
 def search(work: Workspace) -> int:
-    """Train the supernet and its priced gates."""
-    return base.train_supernet(work)
+    """Train the supernet and its priced gates, once for each search seed."""
+    base.allowance(work, spent(work))
+    return sum(base.train_supernet(work, number=n) for n in range(work.config.search.seeds))
 
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Propose by measured values, and let real trainings decide."""
-    model = supernet_values(work)
+    opinions = [ask(work, number) for number in range(work.config.search.seeds)]
+    model = together(work.space, opinions)
+    alone = [together(work.space, [opinion]) for opinion in opinions]
+    if len(alone) > 1:
+        write_alone(work, alone)
     shares = base.shares(work)
     left = base.allowance(work, spent(work), trials.scoring)
     count = effort.affordable(left, shares, trials.scoring)
     besides = others(work, trials, model.values())[: count // _SHARE]
     found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)
-    certain = certainty(work, model, standings[0].contestant.architecture)
+    certain = certainty(work, alone, standings[0].contestant.architecture)
     return base.Verdict(standings, model.values(), certain)
 
 
@@ -87,51 +96,79 @@ def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]
 
 
 def spent(work: Workspace) -> float:
-    """Return the cost of search, importance and measurement, in single trainings."""
-    config = work.config
-    searched = effort.search_trainings(config)
-    searched += effort.gate_trainings(config, effort.importance_batches(config))
-    rows = min(config.search.valid_rows, len(work.features.search_valid))
-    measured = effort.measure_trainings(config, config.search.measured, rows)
-    return searched + measured
+    """Return the cost of all searches, importance and measurement, in single trainings."""
+    rows = min(work.config.search.valid_rows, len(work.features.search_valid))
+    return effort.supernet_trainings(work.config, rows)
 
 
-def supernet_values(work: Workspace) -> ValueModel:
-    """Measure architectures within the budget, and fit values to what is seen.
+@dataclass(frozen=True)
+class Opinion:
+    """What one supernet says.
+
+    Attributes:
+        drawn: Candidate indices of the measured architectures.
+        losses: The loss of each.
+        importance: First-order importance of every candidate, by gate.
+    """
+
+    drawn: Sequence[tuple[int, ...]]
+    losses: Sequence[float]
+    importance: Values
+
+
+def together(space: SearchSpace, opinions: Sequence[Opinion]) -> ValueModel:
+    """Fit values to what several supernets say; the losses of each are compared among themselves.
 
     Importance needs hardly any passes and is a good prior; alone it does not know the budget.
     """
+    drawn = [architecture for opinion in opinions for architecture in opinion.drawn]
+    goodness = [score for o in opinions for score in standardised([-loss for loss in o.losses])]
+    rows = zip(*(opinion.importance for opinion in opinions), strict=True)
+    return fit(space, drawn, goodness, [np.mean(row, axis=0).tolist() for row in rows])
+
+
+def ask(work: Workspace, number: int) -> Opinion:
+    """Measure architectures within the budget on the supernet of one of the searches."""
     gates = PricedGates(work.space)
-    supernet = base.restore_supernet(work, gates)
+    supernet = base.restore_supernet(work, gates, number)
     config, limit = work.config, work.budget.limit
     try:
         with torch.no_grad():
             log_p = gates.log_prior()
             _, price = gates.distribution(float(limit))
-        drawn = draw(supernet, limit, config.search.measured, derive(config.seed, "measure"))
+        seed = derive(search_seed(config, number), "measure")
+        drawn = draw(supernet, limit, config.search.measured, seed)
         samples = base.measure_all(work, supernet, drawn)
     finally:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    model = fit(work.space, drawn, [-sample.loss for sample in samples], importance(work))
-    values = model.values()
-    base.write_measured(work, samples, price=float(price), values=values, gates=from_gates)
-    return model
+    found = Opinion(drawn, [sample.loss for sample in samples], importance(work, number))
+    values = together(work.space, [found]).values()
+    base.write_measured(work, samples, number, price=float(price), values=values, gates=from_gates)
+    return found
 
 
-def certainty(work: Workspace, model: ValueModel, winner: Architecture) -> list[float]:
+def write_alone(work: Workspace, models: Sequence[ValueModel]) -> None:
+    """Write what each search would propose by itself: ``search/seed-N/architecture.json``."""
+    for number, model in enumerate(models):
+        (first,) = proposals(work, model.values(), 1)
+        file = work.session.run.file(f"search/seed-{number}", "architecture.json")
+        first.architecture.save(file)
+
+
+def certainty(work: Workspace, models: Sequence[ValueModel], winner: Architecture) -> list[float]:
     """Return for each gate how often the best architecture takes the winner's method there.
 
-    The best under values drawn from the posterior: what else they could be, after all that the
-    supernet was asked. The race is not part of it.
+    The best under values drawn from the posterior of each search in turn: what else they could
+    be, after all that its supernet was asked. The race is not part of it.
     """
     rng = np.random.default_rng(derive(work.config.seed, "certainty"))
     chosen = {(choice.site, choice.method) for choice in winner.active}
     agreed = np.zeros(len(work.space.gates))
-    for _ in range(_PLAUSIBLE):
-        best = solve(work.space, model.draw(rng), work.budget.limit)
-        for g, (gate, i) in enumerate(zip(work.space.gates, best, strict=True)):
+    for i in range(_PLAUSIBLE):
+        best = solve(work.space, models[i % len(models)].draw(rng), work.budget.limit)
+        for g, (gate, taken) in enumerate(zip(work.space.gates, best, strict=True)):
             own = {c.method for c in gate.candidates if (gate.site.id, c.method) in chosen}
-            agreed[g] += gate.candidates[i].method in (own or {NONE})
+            agreed[g] += gate.candidates[taken].method in (own or {NONE})
     return [float(share) for share in agreed / _PLAUSIBLE]

@@ -9,6 +9,7 @@ from peftsearch import effort
 from peftsearch.batches import Batches
 from peftsearch.errors import DivergedError
 from peftsearch.race import Trials
+from peftsearch.search.loop import search_seed
 from peftsearch.seeds import derive
 from peftsearch.session import finite
 from peftsearch.space import SearchSpace
@@ -67,16 +68,21 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     return filled(work, "saliency", importance(work))
 
 
-def importance(work: Workspace) -> Values:
+def importance(work: Workspace, number: int = 0) -> Values:
     """Return for each candidate the mean of |d loss / d mask|: what taking it away would change.
+
+    Args:
+        work: The run.
+        number: Which of its searches is asked.
 
     Raises:
         DivergedError: The loss is not finite.
     """
     gates = EverythingOn(work.space)
-    supernet = base.restore_supernet(work, gates)
+    supernet = base.restore_supernet(work, gates, number)
     rows, model = work.features.search_valid, work.backbone.model
-    order = Batches(len(rows), work.config.search.batch_size, derive(work.config.seed, "saliency"))
+    seed = derive(search_seed(work.config, number), "saliency")
+    order = Batches(len(rows), work.config.search.batch_size, seed)
     methods = list(supernet.weight_parameters())
     total = torch.zeros_like(gates.on)
     batches = effort.importance_batches(work.config)

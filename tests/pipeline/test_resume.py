@@ -21,6 +21,7 @@ from peftsearch.errors import BudgetError, ConfigError, PeftSearchError, Stopped
 from tests.pipeline.material import Material, write_rows
 
 Event = dict[str, Any]
+TWICE = {"seeds": 2}
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def outcome(run: Path) -> dict[str, Any]:
         name = path.relative_to(run).as_posix()
         if path.name.endswith("metrics.json") or name in ("race.json", "architecture.json"):
             found[name] = _timeless(json.loads(path.read_text()))
-        elif name in ("search/alphas.jsonl", "search/measured.json", "space.json"):
+        elif path.name in ("alphas.jsonl", "measured.json", "space.json"):
             found[name] = path.read_text()
         elif path.suffix == ".safetensors":
             found[name] = {key: t.tolist() for key, t in load_file(path).items()}
@@ -52,7 +53,7 @@ def uninterrupted(material: Material, tmp_path_factory: pytest.TempPathFactory) 
         patch.setattr("peftsearch.report.write_report", lambda path: None)
         patch.setattr(baselines, "UNIFORM", {"uniform-lora": "lora"})
         out = tmp_path_factory.mktemp("runs") / "uninterrupted"
-        pipeline.run(material.config(), out=out)
+        pipeline.run(material.config(search=TWICE), out=out)
     return outcome(out)
 
 
@@ -76,7 +77,7 @@ def _stopping(
 @pytest.mark.parametrize(
     "places",
     [
-        [("search", 1), ("search", 5), ("search", 8), ("retrain", 3)],
+        [("search", 1), ("search", 5), ("search", 8), ("search", 5, "seed 1"), ("retrain", 3)],
         [
             ("discretise", 2, "", "measure"),
             ("discretise", 1, "uniform"),
@@ -110,7 +111,7 @@ def _go_on(
 ) -> None:
     resume = out if number else None
     new = None if number else out
-    pipeline.run(material.config(), out=new, resume=resume, listener=listener)
+    pipeline.run(material.config(search=TWICE), out=new, resume=resume, listener=listener)
 
 
 _CHILD = """
@@ -124,7 +125,8 @@ baselines.UNIFORM = {"uniform-lora": "lora"}
 material = Material(folder / "t5", folder / "bert", folder / "data", folder / "few.yaml")
 resume = (out / "config.yaml").is_file()
 try:
-    pipeline.run(material.config(), **{"resume" if resume else "out": out})
+    config = material.config(search={"seeds": 2})
+    pipeline.run(config, **{"resume" if resume else "out": out})
 except errors.PeftSearchError as error:
     sys.exit(error.exit_code)
 """
@@ -143,7 +145,7 @@ def test_killed_without_warning(material: Material, tmp_path: Path, uninterrupte
             code = child.wait(400)
         assert code == (-number if number == signal.SIGKILL else 128 + number)
     assert not (out / "summary.json").exists()
-    pipeline.run(material.config(), resume=out)
+    pipeline.run(material.config(search=TWICE), resume=out)
     found = outcome(out)
     for name, value in uninterrupted.items():
         assert found[name] == value, name
