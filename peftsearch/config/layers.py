@@ -31,6 +31,7 @@ from peftsearch.nearest import did_you_mean
 PREFIX = "PEFTSEARCH_"
 #: Variables with the prefix that are not configuration keys.
 OTHER_VARIABLES = (
+    "PEFTSEARCH_ADAPTERS_PYTHON",
     "PEFTSEARCH_DEBUG",
     "PEFTSEARCH_HUB_TIMEOUT",
     "PEFTSEARCH_SHARED",
