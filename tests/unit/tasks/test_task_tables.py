@@ -138,7 +138,7 @@ def test_lines_that_cannot_be_parsed_are_named(tmp_path: Path) -> None:
         ("train.csv", b"sentence1,sentence2,label\n", "holds no row"),
         ("train.csv", b'sentence1,label\n"a" b,0\n', "line 2: not parsable"),
         ("train.jsonl.gz", b"plain", "damaged gzip"),
-        ("train.jsonl.gz", gzip.compress(b"{}" * 99)[:-20] + b"\xff" * 20, "damaged gzip"),
+        ("train.jsonl.gz", gzip.compress(b"{}" * 99, mtime=0)[:-20] + b"\xff" * 20, "damaged gzip"),
         ("train.parquet", b"plain", "not a parquet file"),
     ],
 )
