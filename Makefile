@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ADAPTERS_VENV ?= .venv-adapters
+# One worker a core, a file of tests to one of them; PARALLEL= for one after the other.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -42,10 +44,10 @@ demo: $(STAMP)  ## search, retrain, export and report on the built-in model; no 
 	$(BIN)/peftsearch run --preset quick
 
 test: $(STAMP)  ## the fast tests; no root, no browser, no network
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 test-slow: $(STAMP)  ## the slow tests too
-	$(BIN)/python -m pytest -q -m "not gpu and not network"
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "not gpu and not network"
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

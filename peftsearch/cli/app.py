@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from peftsearch.cli import benching, configuring, looking, running, stages
+from peftsearch.cli import benching, comparing, configuring, looking, running, stages
 from peftsearch.console import Console, is_plain
 
 # Off a terminal the help is plain text, without boxes: it is read by scripts and pagers.
@@ -55,6 +55,15 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
         ),
     ),
     ("report", stages.report, _WRITE, ("peftsearch report runs/NAME",)),
+    (
+        "compare",
+        comparing.compare,
+        _WRITE,
+        (
+            "peftsearch compare runs/A runs/B",
+            "peftsearch compare --glob 'runs/rte-*' --out rte-budgets",
+        ),
+    ),
     (
         "list",
         looking.list_names,

@@ -38,8 +38,8 @@ def method_names(data: RunData) -> list[str]:
     return sorted(map(str, names - {NONE}), key=lambda name: (method_order(name), name))
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by stack, layer, part and method, each in its fixed order."""
+def by_place(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort by stack, layer, part and method, each in its fixed order, the bottom layer first."""
     stacks, parts = ordered(table["stack"], STACKS), ordered(table["part"], PARTS)
     keys: dict[str, list[float]] = {
         "s": [stacks.index(str(s)) for s in table["stack"]],
@@ -63,7 +63,7 @@ def layer_assignment(data: RunData) -> pd.DataFrame:
     absent = data.sites[~data.sites["site"].isin(data.choices["site"])]
     empty = absent.assign(method=NONE, size=0, num_params=0, modules="")[list(CHOICE_COLUMNS)]
     rows = pd.concat([data.choices, empty]) if len(empty) else data.choices.copy()
-    return _sorted(rows.reset_index(drop=True))
+    return by_place(rows.reset_index(drop=True))
 
 
 def heatmap(data: RunData) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def budget_by_layer(data: RunData) -> pd.DataFrame:
     table = table.fillna({"method": NONE, "num_params": 0})
     table["num_params"] = table["num_params"].astype(int)
     table["share"] = table["num_params"] / max(1, int(table["num_params"].sum()))
-    return _sorted(table.assign(part=""))[columns]
+    return by_place(table.assign(part=""))[columns]
 
 
 def budget_by(data: RunData, key: str) -> pd.DataFrame:

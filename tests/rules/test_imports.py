@@ -25,6 +25,7 @@ LAYERS = (
     "evaluate testing",
     "search",
     "race retrain report",
+    "compare",
     "strategies",
     "stages",
     "planning",
@@ -133,8 +134,11 @@ def test_imports_with_torch_blocked() -> None:
     names = [m for m in modules() if component(m) not in WITH_TORCH and m != "peftsearch.__main__"]
     code = (
         "import importlib, sys\n"
-        f"blocked = {sorted(LAZY)}\n"
-        "sys.modules.update(dict.fromkeys(blocked))\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {sorted(LAZY)}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
         f"for name in {names}:\n"
         "    importlib.import_module(name)\n"
     )
