@@ -60,7 +60,7 @@ def draw_square(
     """
     count = len(table)
     side = 1.6 + 0.62 * count
-    figure = blank(side + 1.9, side + (1.1 if tree is not None else 0.0))
+    figure = blank(side + 1.2, side + (1.1 if tree is not None else 0.0))
     order = list(range(count))
     if tree is not None:
         above, axes = figure.subplots(2, 1, height_ratios=[1.0, 0.62 * count])
@@ -69,7 +69,7 @@ def draw_square(
         axes = figure.subplots()
     names = [name_text(table.index[i], 24) for i in order]
     shown = table.to_numpy(dtype=float)[np.ix_(order, order)]
-    image = axes.imshow(shown, vmin=lowest, vmax=1, cmap="cividis", aspect="auto")
+    axes.imshow(shown, vmin=lowest, vmax=1, cmap="cividis", aspect="auto")
     for (y, x), number in np.ndenumerate(shown):
         text = NOTHING if np.isnan(number) else f"{number:.2f}"
         dark = np.isnan(number) or number > (lowest + 1) / 2
@@ -77,7 +77,7 @@ def draw_square(
     axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(count), names)
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, label=label)
+    axes.set_xlabel(label)
     return figure
 
 
