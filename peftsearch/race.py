@@ -245,7 +245,7 @@ def race_json(work: Workspace, standings: Sequence[Standing], trials: RealTrials
         DivergedError: Everyone diverged.
     """
     rows = [_row(work, standing, trials) for standing in standings]
-    if rows[0]["score"] is None:
+    if "diverged" in rows[0]:  # a strategy that races nobody has no score either
         raise DivergedError("Every contestant of the race diverged.", rows[0]["hint"])
     return {
         "format": 1,
