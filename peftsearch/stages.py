@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch import baselines as plain
-from peftsearch import checkpoint
+from peftsearch import checkpoint, given
 from peftsearch.architecture import Architecture
 from peftsearch.errors import ConfigError, DivergedError, paste
 from peftsearch.export import writing
@@ -47,7 +47,9 @@ def prepare(work: Workspace) -> int:
 
 
 def search(work: Workspace) -> int:
-    """Train what the strategy shares between architectures."""
+    """Train what the strategy shares between architectures; nothing where one is given."""
+    if work.config.architecture is not None:
+        return 0
     return strategy(work.config.strategy).search(work)
 
 
@@ -55,7 +57,10 @@ def discretise(work: Workspace) -> int:
     """Let the strategy decide, and write the winner."""
     run = work.session.run
     trials = RealTrials(work)
-    verdict = strategy(work.config.strategy).choose(work, trials)
+    if work.config.architecture is not None:
+        verdict = given.choose(work)
+    else:
+        verdict = strategy(work.config.strategy).choose(work, trials)
     result = race_json(work, verdict.standings, trials)
     if verdict.certainty is not None:
         pairs = zip(work.space.gates, verdict.certainty, strict=True)

@@ -42,7 +42,15 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
     ),
     ("search", stages.search, _STAGES, ("peftsearch search runs/NAME",)),
     ("discretise", stages.discretise, _STAGES, ("peftsearch discretise runs/NAME",)),
-    ("retrain", stages.retrain, _STAGES, ("peftsearch retrain runs/NAME",)),
+    (
+        "retrain",
+        running.retrain,
+        _STAGES,
+        (
+            "peftsearch retrain runs/NAME",
+            "peftsearch retrain runs/NAME/architecture.json --task mrpc --out other",
+        ),
+    ),
     ("baselines", stages.baselines, _STAGES, ("peftsearch baselines runs/NAME",)),
     (
         "export",

@@ -23,6 +23,7 @@ _KEYS: dict[str, Any] = {
     "budget": o.Budget,
     "preset": o.Preset,
     "strategy": o.Strategy,
+    "architecture": o.ArchitectureFile,
     "seed": o.Seed,
     "seeds": o.Seeds,
     "train_rows": o.TrainRows,
@@ -79,24 +80,30 @@ class Given:
         return configuration.resume(stored, self.config, environ, self.flags, overrides)
 
 
-def with_options(body: Callable[[Given], None]) -> Callable[..., None]:
-    """Return a command with all shared options; they are written down once, for both commands."""
+def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable[..., None]:
+    """Return a command with all shared options; they are written down once, for every command.
+
+    Args:
+        body: Called with what was typed, and with the arguments by name.
+        first: Names and kinds of the arguments that come before the options.
+    """
 
     def command(**values: Any) -> None:
+        arguments = {name: values.pop(name) for name, _ in first}
         typed = {key: values.pop(key) for key in _KEYS}
         flags = {
             key: str(value) if isinstance(value, Path) else value
             for key, value in typed.items()
             if value is not None
         }
-        body(Given(flags=flags, **values))
+        body(Given(flags=flags, **values), **arguments)
 
-    kinds = {**_KEYS, **{name: kind for name, (kind, _) in _OTHERS.items()}}
+    kinds = {**dict(first), **_KEYS, **{name: kind for name, (kind, _) in _OTHERS.items()}}
     parameters = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_OTHERS[name][1] if name in _OTHERS else None,
+            default=_default(name, first),
             annotation=kind,
         )
         for name, kind in kinds.items()
@@ -105,3 +112,9 @@ def with_options(body: Callable[[Given], None]) -> Callable[..., None]:
     command.__annotations__ = {**kinds, "return": None}
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
+
+
+def _default(name: str, first: tuple[tuple[str, Any], ...]) -> Any:
+    if name in dict(first):
+        return inspect.Parameter.empty
+    return _OTHERS[name][1] if name in _OTHERS else None

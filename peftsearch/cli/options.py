@@ -105,6 +105,15 @@ Preset = Annotated[
         text="quick, standard or thorough: steps, seeds and contestants. Default quick.",
     ),
 ]
+ArchitectureFile = Annotated[
+    Path | None,
+    option(
+        "--architecture",
+        panel=TRAINING,
+        metavar="FILE",
+        text="Train this architecture.json instead of searching for one.",
+    ),
+]
 Strategy = Annotated[
     str | None,
     option(

@@ -5,12 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from peftsearch.cli.given import Given, with_options
 from peftsearch.cli.rendering import plan_lines, summary_lines
 from peftsearch.cli.session import Session, session
+from peftsearch.cli.stages import done, stage
 from peftsearch.config import RunConfig
+from peftsearch.errors import ConfigError, paste
 from peftsearch.progress import Progress
 from peftsearch.rundir import claim, require_empty
 
@@ -22,6 +28,10 @@ def run(given: Given) -> None:
     Reads a backbone and a task. Writes a run directory. Without options it runs the built-in
     default, which needs no network.
     """
+    _new_or_resumed(given)
+
+
+def _new_or_resumed(given: Given) -> None:
     with session(quiet=given.quiet, as_json=given.as_json, debug=given.debug) as current:
         settings = given.resolve(current.environ)
         current.run_dir = given.resume if given.resume is not None else claim(settings)
@@ -52,6 +62,41 @@ def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:
         brief=str(done.run_dir),
         data={"run_dir": str(done.run_dir), **done.summary},
     )
+
+
+def _retrain(given: Given, run: Path) -> None:
+    """Train a found architecture from scratch.
+
+    Of a run: reads its architecture.json, writes its retrain/. Of an architecture.json: makes a
+    run of its own without a search, on the task and model of the file or on others of the same
+    shape, beside baselines.
+    """
+    if run.is_file():
+        if given.resume is not None or "architecture" in given.flags:
+            message = f"{run} is trained anew: --resume and --architecture do not go with it."
+            raise typer.BadParameter(message)
+        flags = {**given.flags, "architecture": str(run)}
+        _new_or_resumed(replace(given, flags=flags))
+        return
+    with session(quiet=given.quiet, as_json=given.as_json, debug=given.debug) as current:
+        if given.flags or given.config or given.override or given.resume:
+            raise ConfigError(
+                f"{run} is a run, which keeps its settings.",
+                paste("peftsearch", "retrain", run / "architecture.json", *sys.argv[3:]),
+            )
+        stage(current, "retrain", run)
+        done(current, "retrain", run, run / "retrain")
+
+
+RunOrFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|FILE",
+        help="Directory of a run, or an architecture.json.",
+        show_default=False,
+    ),
+]
+retrain = with_options(_retrain, ("run", RunOrFile))
 
 
 @with_options

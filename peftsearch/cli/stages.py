@@ -52,7 +52,7 @@ Labels = Annotated[
 ]
 
 
-def _stage(current: Session, name: str, run: Path, **options: Any) -> None:
+def stage(current: Session, name: str, run: Path, **options: Any) -> None:
     """Run one stage of the pipeline; what is needed for it must be there from earlier ones."""
     RunDir.open_existing(run, lock=False)
     current.run_dir = run
@@ -62,7 +62,8 @@ def _stage(current: Session, name: str, run: Path, **options: Any) -> None:
         pipeline.run_stage(name, run, listener=progress, **options)
 
 
-def _done(current: Session, stage: str, run: Path, written: Path) -> None:
+def done(current: Session, stage: str, run: Path, written: Path) -> None:
+    """Tell what a stage has written."""
     data = {"run_dir": str(run), "stage": stage, "written": str(written)}
     current.console.result([str(written)], brief=str(run), data=data)
 
@@ -75,8 +76,8 @@ def search(
     Reads config.yaml, sites.json and space.json. Writes search/.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        _stage(current, "search", run)
-        _done(current, "search", run, run / "search")
+        stage(current, "search", run)
+        done(current, "search", run, run / "search")
 
 
 def discretise(
@@ -88,20 +89,8 @@ def discretise(
     and architecture.json.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        _stage(current, "discretise", run)
-        _done(current, "discretise", run, run / "architecture.json")
-
-
-def retrain(
-    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
-) -> None:
-    """Train the found architecture from scratch.
-
-    Reads architecture.json. Writes retrain/.
-    """
-    with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        _stage(current, "retrain", run)
-        _done(current, "retrain", run, run / "retrain")
+        stage(current, "discretise", run)
+        done(current, "discretise", run, run / "architecture.json")
 
 
 def baselines(
@@ -113,8 +102,8 @@ def baselines(
     and space.json. Writes baselines/.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        _stage(current, "baselines", run)
-        _done(current, "baselines", run, run / "baselines")
+        stage(current, "baselines", run)
+        done(current, "baselines", run, run / "baselines")
 
 
 def export(
@@ -145,8 +134,8 @@ def export(
             _export_untrained(run, to, out, labels, target_python)
         else:
             python = {} if target_python is None else {"python": target_python}
-            _stage(current, "export", run, to=to, out=out, **python)
-        _done(current, "export", run, out or run / "export" / to)
+            stage(current, "export", run, to=to, out=out, **python)
+        done(current, "export", run, out or run / "export" / to)
 
 
 def _export_untrained(
@@ -169,5 +158,5 @@ def report(
     Reads the run's JSON files. Writes report/.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        _stage(current, "report", run)
-        _done(current, "report", run, run / "report" / "report.html")
+        stage(current, "report", run)
+        done(current, "report", run, run / "report" / "report.html")

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from peftsearch.architecture import Architecture
 from peftsearch.config.names import Names, known_names
 from peftsearch.config.reading import (
     Entry,
@@ -70,11 +71,24 @@ def resolve(
     problems += wrong
     preset = values.get("preset", tree()[1]["preset"].default)
     base, preset_problems = check_entries(_preset(preset), names)
-    merged = {**base, **values}
+    carried, no_file = _of_architecture(values.get("architecture"))
+    merged = {**base, **carried, **values}
+    problems += no_file
     problems += preset_problems + check_together(merged)
     if problems:
         raise ConfigError.collected(problems)
     return build(merged)
+
+
+def _of_architecture(path: str | None) -> tuple[dict[str, Any], list[ConfigError]]:
+    """Return what an architecture was found on: model, task and budget."""
+    if path is None:
+        return {}, []
+    try:
+        found = Architecture.load(path)
+    except ConfigError as error:
+        return {}, [error]
+    return {"model": found.model, "task": found.task, "budget": found.requested}, []
 
 
 def resume(

@@ -149,6 +149,9 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
             f"the strategy priced reads several searches together."
         )
         problems.append(ConfigError(message, "Leave search.seeds at 1, or take --strategy priced."))
+    if value("architecture") is not None and value("strategy") != "priced":
+        message = f"architecture is given, so {value('strategy')} has nothing to search for."
+        problems.append(ConfigError(message, "Leave out the strategy, or the architecture."))
     first, last = value("race.first_rung"), value("race.last_rung")
     if first > last:
         message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."

@@ -136,6 +136,8 @@ class RunConfig:
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
         space: Name of a search space, or a space YAML file.
         strategy: How the architecture is found, see ``peftsearch list strategies``.
+        architecture: An ``architecture.json`` that is trained instead of searching for one; model,
+            task and budget are its own where they are not given.
         trainings: What search and race may cost, in single trainings, > 0; the race gets what
             the search leaves.
         preset: ``quick``, ``standard`` or ``thorough``.
@@ -161,6 +163,7 @@ class RunConfig:
     budget: str = "1%"
     space: str = "default"
     strategy: str = "priced"
+    architecture: str | None = None
     trainings: float = _range(3.9, 0, above=True)
     preset: str = _choice("quick", PRESETS)
     seed: int = _range(0, 0)

@@ -13,11 +13,8 @@ from peftsearch.catalogue import strategies
 from peftsearch.rundir import read_json
 from tests.pipeline.material import Material
 
-#: The one of the other tests of runs, and the one that is told what to find (``test_given.py``).
-ELSEWHERE = ("priced", "given")
 
-
-@pytest.mark.parametrize("name", sorted(set(strategies()) - set(ELSEWHERE)))
+@pytest.mark.parametrize("name", sorted(set(strategies()) - {"priced"}))
 def test_a_whole_run(
     name: str, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

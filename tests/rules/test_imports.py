@@ -27,6 +27,7 @@ LAYERS = (
     "race retrain report",
     "compare",
     "strategies",
+    "given",
     "stages",
     "planning",
     "pipeline",
@@ -43,7 +44,7 @@ UPWARDS = {
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
     "backbones checkpoint evaluate export formats injection methods race retrain search session "
-    "stages strategies bench supernet testing training workspace"
+    "stages strategies given bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 
