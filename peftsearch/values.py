@@ -114,12 +114,12 @@ def _basis(space: SearchSpace, opinion: Sequence[Sequence[float]] | None) -> Num
     shared = np.array([[float(c.method == m) for m in methods] for c in flat])
     parts = [_OWN * own, _METHOD * shared]
     if opinion is not None:
-        parts.append(_OPINION * _scaled(opinion)[:, None])
+        parts.append(_OPINION * scaled(opinion)[:, None])
     return np.hstack(parts)
 
 
-def _scaled(opinion: Sequence[Sequence[float]]) -> Numbers:
-    """Return the opinion, flat, so that architectures drawn at random have deviation 1."""
+def scaled(opinion: Sequence[Sequence[float]]) -> Numbers:
+    """Return an opinion, flat, scaled: architectures drawn at random have deviation 1."""
     spread = np.sqrt(sum(float(np.var(row)) for row in opinion))
     flat = np.array([v for row in opinion for v in row], dtype=float)
     return np.asarray(flat / spread if spread > 0 else 0 * flat)

@@ -24,6 +24,7 @@ _KEYS: dict[str, Any] = {
     "preset": o.Preset,
     "strategy": o.Strategy,
     "architecture": o.ArchitectureFile,
+    "search.warm_start": o.WarmStart,
     "seed": o.Seed,
     "seeds": o.Seeds,
     "train_rows": o.TrainRows,
@@ -90,7 +91,7 @@ def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable
 
     def command(**values: Any) -> None:
         arguments = {name: values.pop(name) for name, _ in first}
-        typed = {key: values.pop(key) for key in _KEYS}
+        typed = {key: values.pop(_name(key)) for key in _KEYS}
         flags = {
             key: str(value) if isinstance(value, Path) else value
             for key, value in typed.items()
@@ -98,7 +99,11 @@ def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable
         }
         body(Given(flags=flags, **values), **arguments)
 
-    kinds = {**dict(first), **_KEYS, **{name: kind for name, (kind, _) in _OTHERS.items()}}
+    kinds = {
+        **dict(first),
+        **{_name(key): kind for key, kind in _KEYS.items()},
+        **{name: kind for name, (kind, _) in _OTHERS.items()},
+    }
     parameters = [
         inspect.Parameter(
             name,
@@ -118,3 +123,8 @@ def _default(name: str, first: tuple[tuple[str, Any], ...]) -> Any:
     if name in dict(first):
         return inspect.Parameter.empty
     return _OTHERS[name][1] if name in _OTHERS else None
+
+
+def _name(key: str) -> str:
+    """Return the name of a key as an argument in Python."""
+    return key.replace(".", "_")

@@ -114,6 +114,16 @@ ArchitectureFile = Annotated[
         text="Train this architecture.json instead of searching for one.",
     ),
 ]
+WarmStart = Annotated[
+    Path | None,
+    option(
+        "--warm-start",
+        panel=TRAINING,
+        metavar="RUN|FILE",
+        text="Begin with what an earlier run, or an architecture.json, found "
+        "(strength: --set search.warm_strength=1).",
+    ),
+]
 Strategy = Annotated[
     str | None,
     option(

@@ -149,6 +149,9 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
             f"the strategy priced reads several searches together."
         )
         problems.append(ConfigError(message, "Leave search.seeds at 1, or take --strategy priced."))
+    if value("search.warm_start") is not None and value("strategy") != "priced":
+        message = f"search.warm_start is for the strategy priced, not for {value('strategy')}."
+        problems.append(ConfigError(message, "Leave it out, or take --strategy priced."))
     if value("architecture") is not None and value("strategy") != "priced":
         message = f"architecture is given, so {value('strategy')} has nothing to search for."
         problems.append(ConfigError(message, "Leave out the strategy, or the architecture."))

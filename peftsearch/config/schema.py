@@ -38,6 +38,9 @@ class SearchConfig:
         seeds: Searches, each with a supernet and measurements of its own, >= 1. They are read
             together, and how far they agree is reported; each costs the same. More than one for
             the strategy ``priced`` only.
+        warm_start: A run directory or an ``architecture.json`` from which gates begin, and by
+            which values are held likely before anything is measured; ``priced`` only.
+        warm_strength: How much that counts, >= 0; 1: as much as first-order importance.
         steps: Optimiser steps of a search, >= 1, warm-up included.
         warmup_fraction: Share of the steps in which the gates stay uniform, in [0, 1).
         batch_size: Rows a step, >= 1.
@@ -59,6 +62,8 @@ class SearchConfig:
     """
 
     seeds: int = _range(1, 1)
+    warm_start: str | None = None
+    warm_strength: float = _range(1.0, 0)
     steps: int = _range(160, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)

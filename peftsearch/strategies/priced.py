@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
 from peftsearch.strategies.saliency import importance
 from peftsearch.supernet.gates import PricedGates
-from peftsearch.values import ValueModel, Values, additive, fit, standardised
+from peftsearch.transfer import opinion
+from peftsearch.values import ValueModel, Values, additive, fit, scaled, standardised
 from peftsearch.workspace import Workspace
 
 STRATEGY = {
@@ -50,14 +52,38 @@ _PLAUSIBLE = 40
 def search(work: Workspace) -> int:
     """Train the supernet and its priced gates, once for each search seed."""
     base.allowance(work, spent(work))
-    return sum(base.train_supernet(work, number=n) for n in range(work.config.search.seeds))
+    return sum(
+        base.train_supernet(work, first_gates(work), number=number)
+        for number in range(work.config.search.seeds)
+    )
+
+
+def first_gates(work: Workspace) -> PricedGates:
+    """Return gates that prefer nothing, or what an earlier run says."""
+    gates = PricedGates(work.space)
+    earlier = earlier_opinion(work)
+    if earlier is not None:
+        with torch.no_grad():
+            for row, values in zip(gates.alphas, earlier, strict=True):
+                row[: len(values)] = torch.tensor(values, dtype=row.dtype)
+    return gates
+
+
+def earlier_opinion(work: Workspace) -> Values | None:
+    """Return what ``search.warm_start`` says of the candidates, times its strength."""
+    settings = work.config.search
+    if settings.warm_start is None or not settings.warm_strength:
+        return None
+    found = opinion(Path(settings.warm_start), work.space)
+    return [[settings.warm_strength * value for value in row] for row in found]
 
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
     """Propose by measured values, and let real trainings decide."""
     opinions = [ask(work, number) for number in range(work.config.search.seeds)]
-    model = together(work.space, opinions)
-    alone = [together(work.space, [opinion]) for opinion in opinions]
+    earlier = earlier_opinion(work)
+    model = together(work.space, opinions, earlier)
+    alone = [together(work.space, [one], earlier) for one in opinions]
     if len(alone) > 1:
         write_alone(work, alone)
     shares = base.shares(work)
@@ -116,15 +142,26 @@ class Opinion:
     importance: Values
 
 
-def together(space: SearchSpace, opinions: Sequence[Opinion]) -> ValueModel:
+def together(
+    space: SearchSpace, opinions: Sequence[Opinion], earlier: Values | None = None
+) -> ValueModel:
     """Fit values to what several supernets say; the losses of each are compared among themselves.
 
     Importance needs hardly any passes and is a good prior; alone it does not know the budget.
+
+    Args:
+        space: Gates and candidates.
+        opinions: What each supernet says.
+        earlier: What an earlier run says, added to the prior, in units of :func:`scaled`.
     """
-    drawn = [architecture for opinion in opinions for architecture in opinion.drawn]
+    drawn = [architecture for one in opinions for architecture in one.drawn]
     goodness = [score for o in opinions for score in standardised([-loss for loss in o.losses])]
-    rows = zip(*(opinion.importance for opinion in opinions), strict=True)
-    return fit(space, drawn, goodness, [np.mean(row, axis=0).tolist() for row in rows])
+    rows = zip(*(one.importance for one in opinions), strict=True)
+    prior = [np.mean(row, axis=0).tolist() for row in rows]
+    if earlier is not None:
+        flat = iter(scaled(prior).tolist())
+        prior = [[next(flat) + value for value in row] for row in earlier]
+    return fit(space, drawn, goodness, prior)
 
 
 def ask(work: Workspace, number: int) -> Opinion:
@@ -144,7 +181,7 @@ def ask(work: Workspace, number: int) -> Opinion:
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
     found = Opinion(drawn, [sample.loss for sample in samples], importance(work, number))
-    values = together(work.space, [found]).values()
+    values = together(work.space, [found], earlier_opinion(work)).values()
     base.write_measured(work, samples, number, price=float(price), values=values, gates=from_gates)
     return found
 

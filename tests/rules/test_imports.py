@@ -18,7 +18,7 @@ LAYERS = (
     "baselines config values",
     "effort",
     "rundir",
-    "checkpoint formats methods session summary",
+    "checkpoint formats methods session summary transfer",
     "backbones",
     "injection",
     "export supernet training workspace",
