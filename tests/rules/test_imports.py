@@ -22,7 +22,7 @@ LAYERS = (
     "backbones",
     "injection",
     "export supernet training workspace",
-    "evaluate testing",
+    "evaluate importing testing",
     "search",
     "race retrain report",
     "strategies",
