@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -32,7 +31,7 @@ from peftsearch.export.base import Bundle, Evidence, largest_difference, logits_
 from peftsearch.micro import MODEL_DIRS
 from tests.conftest import ROOT
 from tests.models import FACTORIES, inputs
-from tests.unit.export.material import architecture, bundle_of, choice, fresh, random_choices
+from tests.unit.export.material import architecture, bundle_of, choice, fitting, fresh
 
 TARGET = "adapters"
 PYTHON = Path(
@@ -91,31 +90,6 @@ def _save(model: Any, folder: Path) -> None:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _mirrored(backbone: Backbone, choices: Iterable[Choice]) -> list[Choice]:
-    """Give a decoder layer's cross-attention the LoRA and IA3 that its self-attention has."""
-    found, both = [], ("lora", "ia3")
-    for each in choices:
-        if each.method not in both or not each.site.endswith("cross_attention"):
-            found.append(each)
-        if each.method in both and re.fullmatch(r"decoder\.\d+\.attention", each.site):
-            twin = each.site.replace("attention", "cross_attention")
-            found.append(choice(backbone, twin, each.method, each.size, *each.modules))
-    return found
-
-
-def _fitting(backbone: Backbone, methods: Iterable[str], seed: int = 0) -> list[Choice]:
-    """Return random choices without those that are refused; of these, one goes at a time."""
-    drawn = random.Random(seed)
-    choices = _mirrored(backbone, random_choices(backbone, methods, seed))
-    while True:
-        found = writing.problems(TARGET, architecture(backbone, choices), backbone)
-        refused = {(p.site, p.method) for p in found}
-        wrong = [c for c in choices if (c.site, c.method) in refused]
-        if not wrong:
-            return choices
-        choices.remove(drawn.choice(wrong))
-
-
 def _named(bundle: Bundle) -> Bundle:
     """Return a bundle that says where its backbone lies, and what looks at it."""
     found = replace(bundle.architecture, model=bundle.backbone.name)
@@ -146,11 +120,11 @@ def _bundles(root: Path) -> dict[str, Bundle]:
     for family in FAMILIES:
         for method in METHODS:
             backbone = _backbone(family, root)
-            choices = _fitting(backbone, [method])
+            choices = fitting(TARGET, backbone, [method])
             if choices:
                 found[f"{family} {method}"] = _bundle(backbone, choices)
         backbone = _backbone(family, root)
-        found[f"{family} mixture"] = _bundle(backbone, _fitting(backbone, METHODS, 1))
+        found[f"{family} mixture"] = _bundle(backbone, fitting(TARGET, backbone, METHODS, 1))
     for name, (family, site, method) in OTHERWISE.items():
         backbone = _backbone(family, root)
         size = 1 if method == "ia3" else 3
@@ -158,7 +132,7 @@ def _bundles(root: Path) -> dict[str, Bundle]:
     for name in ("truncated", "tampered", "a name of its own.1"):
         found[name] = found["roberta mixture"]
     backbone = _backbone("t5", root)
-    fresh_ones = architecture(backbone, _fitting(backbone, METHODS, 2))
+    fresh_ones = architecture(backbone, fitting(TARGET, backbone, METHODS, 2))
     found["untrained"] = _named(untrained(fresh_ones, backbone, inputs(backbone.model)))
     return found
 
@@ -250,7 +224,7 @@ def test_from_the_export_to_the_lines_in_the_document(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(MODEL_DIRS["micro-t5"], "my-backbone")
     backbone = load_backbone("my-backbone", 2)
-    bundle = _bundle(backbone, _fitting(backbone, METHODS), std=0.05)
+    bundle = _bundle(backbone, fitting(TARGET, backbone, METHODS), std=0.05)
     check = writing.export(bundle, TARGET, Path("export/adapters"))
     assert check["verified"]
     section = (ROOT / "docs" / "export.md").read_text(encoding="utf-8").split("\n## adapters\n")[1]
