@@ -54,9 +54,9 @@ def import_adapter(
 ) -> None:
     """Read an adapter of PEFT or of the adapters library as an architecture.
 
-    Reads the folder, and the backbone's configuration. Writes an architecture.json for apply,
-    export --untrained, and --baseline of run. What an architecture cannot hold is
-    refused, and every module is named with the reason.
+    Reads the folder, and the backbone's configuration. Writes architecture.json, for
+    export --untrained, or for a run to be compared with (retrain.baselines). What an
+    architecture cannot hold is refused, and every module is named with the reason.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
         for place in (out, *([] if native is None else [native])):
