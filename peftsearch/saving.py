@@ -1,0 +1,62 @@
+"""What ``save_pretrained`` writes of an applied model: a clean backbone, and the layers beside it.
+
+Place in the flow: injection -> any trainer. The checkpoint has the backbone's own tensors under
+their own names and nothing else, so plain ``from_pretrained`` takes it as it is. What was inserted
+lies beside it in the native format, and ``peftsearch.load`` reads both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from peftsearch.backbones.base import is_inserted
+
+#: What Trainer calls the folders that it resumes from.
+_CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-\d+")
+
+
+class CleanSaving:
+    """Stands in the place of a model's ``save_pretrained``.
+
+    Trainer's own checkpoints (``checkpoint-<steps>``) are states to resume from: Trainer loads
+    their ``model.safetensors`` into the model, and from nowhere else. They hold all tensors.
+
+    Args:
+        model: The model with inserted layers.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Save as transformers does; arguments as there.
+
+        Args:
+            save_directory: The folder.
+            is_main_process: Whether this process writes.
+            state_dict: All tensors of the model, where it cannot give them itself.
+            options: Passed on.
+        """
+        from peftsearch.export.native import save
+
+        kind: Any = type(self.model)
+        folder = Path(save_directory)
+        if not _CHECKPOINT.fullmatch(folder.absolute().name):
+            if is_main_process and not folder.is_file():
+                save(self.model, folder)
+            tensors = self.model.state_dict() if state_dict is None else state_dict
+            state_dict = {name: t for name, t in tensors.items() if not is_inserted(name)}
+        kind.save_pretrained(
+            self.model, folder, is_main_process=is_main_process, state_dict=state_dict, **options
+        )
