@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from peftsearch.backbones.base import is_inserted
+from peftsearch.methods.base import SLOT
 
 #: What Trainer calls the folders that it resumes from.
 _CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-\d+")
@@ -52,11 +56,25 @@ class CleanSaving:
 
         kind: Any = type(self.model)
         folder = Path(save_directory)
-        if not _CHECKPOINT.fullmatch(folder.absolute().name):
-            if is_main_process and not folder.is_file():
-                save(self.model, folder)
-            tensors = self.model.state_dict() if state_dict is None else state_dict
-            state_dict = {name: t for name, t in tensors.items() if not is_inserted(name)}
-        kind.save_pretrained(
-            self.model, folder, is_main_process=is_main_process, state_dict=state_dict, **options
-        )
+        options["is_main_process"] = is_main_process
+        if _CHECKPOINT.fullmatch(folder.absolute().name):
+            kind.save_pretrained(self.model, folder, state_dict=state_dict, **options)
+            return
+        if is_main_process and not folder.is_file():
+            save(self.model, folder)
+        if state_dict is not None:
+            state_dict = {name: t for name, t in state_dict.items() if not is_inserted(name)}
+        with _out_of_sight(self.model):
+            kind.save_pretrained(self.model, folder, state_dict=state_dict, **options)
+
+
+@contextmanager
+def _out_of_sight(model: nn.Module) -> Iterator[None]:
+    """Take the slots out of the modules' lists of children, for as long as a block lasts."""
+    hosts = [module for module in model.modules() if SLOT in module._modules]
+    slots = [module._modules.pop(SLOT) for module in hosts]
+    try:
+        yield
+    finally:
+        for module, slot in zip(hosts, slots, strict=True):
+            module._modules[SLOT] = slot
