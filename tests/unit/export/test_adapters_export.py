@@ -49,6 +49,8 @@ NOWHERE = {
     "parallel_adapter": {"t5", "t5_v1_1", "mt5", "byt5", "mbart"},
     "prefix": {"t5", "t5_v1_1", "mt5", "byt5"},
 }
+#: Names of folders, each a way of storing a backbone.
+CHECKPOINTS = ("half", "parts", "odd", "my.model-v1.0")
 #: Choices that are refused because that library computes something else: family, site, method.
 OTHERWISE = {
     "a prefix in T5": ("t5", "encoder.01.attention", "prefix"),
@@ -73,6 +75,15 @@ def _backbone(family: str, root: Path) -> Backbone:
     if not folder.exists():
         _save(model, folder)
     return wrap(str(folder), model)
+
+
+def _checkpoint(family: str, name: str, root: Path) -> Backbone:
+    """Return a backbone from a folder: in half precision, in parts, of an odd width, with dots."""
+    model = FACTORIES[family](width=20 if name == "odd" else 32)
+    folder = root / "checkpoints" / family / name
+    dtype = torch.bfloat16 if name == "half" else torch.float32
+    model.to(dtype).save_pretrained(folder, max_shard_size="10KB" if name == "parts" else "5GB")
+    return wrap(str(folder), type(model).from_pretrained(folder, dtype=dtype).float())
 
 
 def _save(model: Any, folder: Path) -> None:
@@ -129,6 +140,10 @@ def _bundles(root: Path) -> dict[str, Bundle]:
         backbone = _backbone(family, root)
         size = 1 if method == "ia3" else 3
         found[name] = _bundle(backbone, [choice(backbone, site, method, size)])
+    for family in ("bert", "bart"):
+        for name in CHECKPOINTS:
+            backbone = _checkpoint(family, name, root)
+            found[f"{family} {name}"] = _bundle(backbone, fitting(TARGET, backbone, METHODS, 3))
     for name in ("truncated", "tampered", "a name of its own.1"):
         found[name] = found["roberta mixture"]
     backbone = _backbone("t5", root)
@@ -187,6 +202,17 @@ def test_that_library_gives_the_same(method: str, family: str, looked: dict[str,
     assert check["notes"]["adapters"] == "1.3.0"
     plain = logits_of(each.bundle.backbone.model, each.bundle.check_inputs)
     assert largest_difference(plain, each.bundle.check_logits) > 100 * check["tolerance"]
+
+
+@needs_library
+@pytest.mark.parametrize("family", ["bert", "bart"])
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_backbones_however_they_are_stored(
+    name: str, family: str, looked: dict[str, Looked]
+) -> None:
+    each = looked[f"{family} {name}"]
+    assert each.check["verified"], each.check
+    assert sum(e["trained"] for e in each.check["entries"]) == each.check["num_params"] > 0
 
 
 @needs_library
