@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -16,6 +19,8 @@ from peftsearch.architecture import Architecture
 from peftsearch.backbones.loading import load_backbone
 from peftsearch.cli import main
 from peftsearch.errors import ConfigError
+from peftsearch.micro import MODEL_DIRS
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 SMALL = {"target_modules": r"encoder.*\.q", "r": 2}
@@ -54,6 +59,25 @@ def test_architecture_and_weights(
     assert Path("architecture.json").read_bytes() == before
     assert _run(monkeypatch, adapter, "--model", "micro-t5", "--out", "a/b.json", "--quiet") == 0
     assert capsys.readouterr().out == "a/b.json\n"
+
+
+def test_the_lines_in_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _adapter(tmp_path / "adapter", **SMALL)
+    shutil.copytree(MODEL_DIRS["micro-t5"], "my-backbone")
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    section = text.split("\n## Import")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["model"].peftsearch_architecture == names["architecture"]
+    assert names["architecture"].num_params == 768
+    commands = re.findall(r"^peftsearch import (.*?)(?:  +#.*)?$", section, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        Path("mine.json").unlink(missing_ok=True)
+        assert _run(monkeypatch, *command.split()) == 0
+    assert Architecture.load("mine.json") == names["architecture"]
 
 
 def test_a_refusal_writes_nothing(
