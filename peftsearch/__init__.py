@@ -13,10 +13,21 @@ if TYPE_CHECKING:
     from peftsearch.api import run
     from peftsearch.architecture import Architecture
     from peftsearch.export.native import load, save
+    from peftsearch.importing.reading import import_architecture, import_model
     from peftsearch.injection import apply, unapply
 
 __version__ = "0.1.0"
-__all__ = ["Architecture", "__version__", "apply", "load", "run", "save", "unapply"]
+__all__ = [
+    "Architecture",
+    "__version__",
+    "apply",
+    "import_architecture",
+    "import_model",
+    "load",
+    "run",
+    "save",
+    "unapply",
+]
 
 _HOMES = {
     "run": "peftsearch.api",
@@ -25,6 +36,8 @@ _HOMES = {
     "unapply": "peftsearch.injection",
     "save": "peftsearch.export.native",
     "load": "peftsearch.export.native",
+    "import_architecture": "peftsearch.importing.reading",
+    "import_model": "peftsearch.importing.reading",
 }
 
 

@@ -20,6 +20,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.methods import builder
 from peftsearch.methods.base import PeftLayer, SiteHost, insert, remove
 from peftsearch.nearest import did_you_mean
+from peftsearch.saving import CleanSaving
 from peftsearch.site import Site
 from peftsearch.space import Cost
 
@@ -188,8 +189,9 @@ def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
 def apply(model: Any, architecture: Architecture) -> Any:
     """Freeze a transformers model and insert an architecture; everything else stays as it is.
 
-    The model keeps its class, ``forward``, ``generate`` and ``save_pretrained``; every
-    backbone parameter keeps its name. Train it with any trainer.
+    The model keeps its class, ``forward`` and ``generate``; every backbone parameter keeps its
+    name. Train it with any trainer. ``save_pretrained`` writes a checkpoint of the backbone alone
+    and the inserted layers beside it, see :mod:`peftsearch.saving`.
 
     Args:
         model: Any supported transformers model, without inserted layers.
@@ -208,15 +210,15 @@ def apply(model: Any, architecture: Architecture) -> Any:
     freeze(model)
     model.peftsearch_insertions = insertions
     model.peftsearch_architecture = architecture
+    model.save_pretrained = CleanSaving(model)
     return model
 
 
 def unapply(model: Any) -> Any:
     """Take an applied architecture off again; the backbone stays frozen."""
     remove_all(insertions_of(model))
-    for name in ("peftsearch_insertions", "peftsearch_architecture"):
-        if hasattr(model, name):
-            delattr(model, name)
+    for name in ("peftsearch_insertions", "peftsearch_architecture", "save_pretrained"):
+        vars(model).pop(name, None)
     return model
 
 

@@ -29,7 +29,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.baselines import uniform_baselines
     from peftsearch.formats import require_decoder
     from peftsearch.injection import cost_function
-    from peftsearch.workspace import build_space, num_labels
+    from peftsearch.workspace import build_space, given_baselines, num_labels
 
     task = tasks.get(config.task)
     backbone = sketch_backbone(config.model, num_labels(task))
@@ -39,8 +39,9 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
+    given = given_baselines(config, backbone.hosts, budget.limit)
     data = _data(config, task)
-    stages = _stages(config, len(uniform), data["selection"] or _SELECTION)
+    stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     return {
         "format": 1,
         "model": config.model,
@@ -69,18 +70,18 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "single_trainings": _trainings(config, stages),
         "memory_bytes": _memory(config, backbone, space, task),
         "exports": _exports(full, backbone),
-        "baselines": sorted(uniform),
+        "baselines": sorted([*uniform, *given]),
         "warnings": _warnings(config, full, budget, uniform) + _notes(full, backbone),
     }
 
 
-def _stages(config: RunConfig, uniform: int, selection: int) -> list[dict[str, Any]]:
+def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any]]:
     """Return steps and number of trainings of each stage; the race is limited, not fixed."""
     scoring = effort.measure_trainings(config, 1, selection)
     shares = effort.rungs(config.race.first_rung, config.race.last_rung)
     left = config.trainings - effort.supernet_trainings(config, config.search.valid_rows)
     steps = round(shares[-1] * config.retrain.steps)
-    baselines = (uniform + config.retrain.random_baselines) * config.seeds
+    baselines = (named + config.retrain.random_baselines) * config.seeds
     return [
         {"name": "search", "steps": config.search.steps, "trainings": config.search.seeds},
         {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares, scoring)},

@@ -24,12 +24,18 @@ from peftsearch.rundir import read_json, write_json
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
-from peftsearch.workspace import Workspace
+from peftsearch.workspace import Workspace, given_baselines
 
 
 def prepare(work: Workspace) -> int:
-    """Write sites and space, and tokenise every row, so that a bad one is found now."""
+    """Write sites and space, and tokenise every row, so that a bad one is found now.
+
+    Architectures that others bring as baselines are kept in the run.
+    """
     backbone, run = work.backbone, work.session.run
+    given = given_baselines(work.config, backbone.hosts, work.budget.limit)
+    for name, choices in given.items():
+        work.architecture(choices).save(run.file("baselines", name, "architecture.json"))
     run.write_json(
         "sites.json",
         {
@@ -105,6 +111,8 @@ def run_baselines(work: Workspace) -> int:
     for i in range(config.retrain.random_baselines):
         filled = plain.random_fill(space, limit, derive(config.seed, "random", i))
         named[f"random-{i + 1}"] = plain.to_choices(space, filled)
+    for path in sorted(run.path.glob("baselines/given-*/architecture.json")):
+        named[path.parent.name] = Architecture.load(path).active
     found = run.read_json("architecture.json")["choices"] if _done(work, "retrain") else None
     trained = 0
     for name, choices in named.items():

@@ -136,7 +136,8 @@ class _Facts:
         name, theirs = best[0], spread_text(best[1])
         if self.baseline_won():
             return f"A baseline won: {name} {theirs}; the found architecture has {mine}."
-        if self.architecture.to_json()["choices"] == self._choices(name):
+        same = self.architecture.to_json()["choices"] == self._choices(name)
+        if same and not name.startswith("given-"):
             return f"The uniform architecture {name} won the race: {mine}."
         return f"Found: {mine}; best baseline {name} {theirs}."
 

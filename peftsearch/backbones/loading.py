@@ -73,7 +73,14 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
 
 
 def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
-    """Load weights and tokenizer, freeze the model, find its sites.
+    """Load weights and tokenizer, freeze the model, find its sites; arguments as below."""
+    backbone = wrap(name, load_model(name, num_labels, precision), load_tokenizer(name))
+    backbone.reset_head(0)
+    return backbone
+
+
+def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
+    """Load a model for a task, without its tokenizer.
 
     Args:
         name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
@@ -94,9 +101,7 @@ def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbo
     _check_complete(name, model, report["missing_keys"])
     for _, parameter in head_parameters(model):
         parameter.data = parameter.data.float()  # trained, so never in half precision
-    backbone = wrap(name, model, load_tokenizer(name))
-    backbone.reset_head(0)
-    return backbone
+    return model
 
 
 def _check_complete(name: str, model: Any, missing: Iterable[str]) -> None:

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from peftsearch.cli import benching, comparing, configuring, looking, running, stages
+from peftsearch.cli import (
+    benching,
+    comparing,
+    configuring,
+    importing,
+    looking,
+    running,
+    stages,
+)
 from peftsearch.console import Console, is_plain
 
 # Off a terminal the help is plain text, without boxes: it is read by scripts and pagers.
@@ -60,6 +68,15 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
             "peftsearch export runs/NAME --to native",
             "peftsearch export runs/NAME --to peft --out adapter",
             "peftsearch export architecture.json --untrained --to peft --out adapter",
+        ),
+    ),
+    (
+        "import",
+        importing.import_adapter,
+        _WRITE,
+        (
+            "peftsearch import adapter --model t5-base --out architecture.json",
+            "peftsearch import adapter --model t5-base --native trained",
         ),
     ),
     ("report", stages.report, _WRITE, ("peftsearch report runs/NAME",)),

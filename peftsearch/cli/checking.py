@@ -100,21 +100,22 @@ def check_architecture(data: Any, where: str) -> Architecture:
     """Check an architecture beyond what reading it does.
 
     Raises:
-        ConfigError: What reading refuses; a method that is not registered; a site named twice
+        ConfigError: What reading refuses; a method that is not registered; a module named twice
             with one method; more parameters than the limit.
     """
     architecture = Architecture.from_json(data, where)
     problems: list[ConfigError] = []
     known = {"none", *method_facts()}
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for choice in architecture.choices:
         split_id(choice.site)
         if choice.method not in known:
             message = f'{where}: {choice.site}: method "{choice.method}" is not known.'
             problems.append(ConfigError(message, "List: peftsearch list methods"))
-        if (choice.site, choice.method) in seen:
+        keys = {(choice.site, choice.method, name) for name in choice.modules or ("",)}
+        if keys & seen:
             problems.append(ConfigError(f"{where}: {choice.site} has {choice.method} twice."))
-        seen.add((choice.site, choice.method))
+        seen |= keys
     used, limit = architecture.num_params, architecture.limit
     if used > limit:
         problems.append(ConfigError(f"{where}: {used:,} parameters exceed the limit {limit:,}."))

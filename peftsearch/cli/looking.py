@@ -165,7 +165,7 @@ def validate_files(files: Files, as_json: o.Json = False, debug: o.Debug = False
     Task: keys are known; kind, columns, labels, label words, template and metrics agree.
 
     Architecture: format; keys; site names; methods; parameters add up and keep the limit; no
-    site has a method twice.
+    module has a method twice.
     """
     with session(as_json=as_json, debug=debug) as current:
         checked = [validate(path) for path in files]

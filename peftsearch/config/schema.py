@@ -108,6 +108,8 @@ class RetrainConfig:
         head_lr: Learning rate of the task head, > 0.
         checkpoint_every: Steps between two checkpoints, >= 1.
         random_baselines: Random architectures that fill the budget, >= 0.
+        baselines: Files of further architectures to compare with, within the budget; see
+            ``peftsearch import``.
     """
 
     steps: int = _range(160, 1)
@@ -117,6 +119,7 @@ class RetrainConfig:
     head_lr: float = _range(1e-3, 0, above=True)
     checkpoint_every: int = _range(100, 1)
     random_baselines: int = _range(1, 0)
+    baselines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

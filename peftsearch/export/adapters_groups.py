@@ -34,7 +34,7 @@ _BOTTLENECKS = {
     },
 }
 #: The switches of a bottleneck's config by part.
-_SWITCHES = {
+SWITCHES = {
     "attention": "mh_adapter",
     "cross_attention": "cross_adapter",
     "feed_forward": "output_adapter",
@@ -61,7 +61,9 @@ class Adapter:
 def adapters_of(bundle: Bundle) -> list[Adapter]:
     """Return the adapters that hold an architecture, in the order of its sites."""
     grouped: dict[tuple[str, ...], list[Choice]] = {}
-    for choice in sorted(bundle.architecture.active, key=lambda c: _layer(bundle.backbone, c)):
+    for choice in sorted(
+        bundle.architecture.active, key=lambda c: layer_number(bundle.backbone, c.site)
+    ):
         grouped.setdefault(_key(choice), []).append(choice)
     return [_adapter(bundle, "_".join(key), choices) for key, choices in grouped.items()]
 
@@ -83,9 +85,9 @@ def _key(choice: Choice) -> tuple[str, ...]:
     return (choice.method, part)
 
 
-def _layer(backbone: Backbone, choice: Choice) -> int:
-    """Return that library's number of a layer: the decoder's come after the encoder's."""
-    stack, layer, _ = split_id(choice.site)
+def layer_number(backbone: Backbone, site: str) -> int:
+    """Return that library's number of a site's layer: the decoder's come after the encoder's."""
+    stack, layer, _ = split_id(site)
     return layer + (_depth(backbone, "encoder") if stack == "decoder" else 0)
 
 
@@ -95,7 +97,7 @@ def _depth(backbone: Backbone, stack: str) -> int:
 
 def _adapter(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Adapter:
     backbone = bundle.backbone
-    layers = {_layer(backbone, choice) for choice in choices}
+    layers = {layer_number(backbone, choice.site) for choice in choices}
     every = range(_depth(backbone, "encoder") + _depth(backbone, "decoder"))
     config = _config(bundle, choices) | {"leave_out": [n for n in every if n not in layers]}
     if choices[0].method == "prefix":
@@ -120,10 +122,12 @@ def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
             "use_gating": False,
         }
     width = bundle.backbone.model.config.hidden_size
-    sizes = {str(_layer(bundle.backbone, c)): reduction_factor(width, c.size) for c in choices}
+    sizes = {
+        str(layer_number(bundle.backbone, c.site)): reduction_factor(width, c.size) for c in choices
+    }
     return {
         "architecture": None,
-        **{switch: place == part for place, switch in _SWITCHES.items()},
+        **{switch: place == part for place, switch in SWITCHES.items()},
         "reduction_factor": {**sizes, "default": 1.0},
         "non_linearity": "relu",
         "is_parallel": method == "parallel_adapter",

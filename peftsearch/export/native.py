@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone, head_parameters, hosts_of
-from peftsearch.backbones.loading import load_backbone
+from peftsearch.backbones.loading import load_model
 from peftsearch.catalogue import method_order
 from peftsearch.checkpoint import restore_weights
 from peftsearch.environment import versions
@@ -162,7 +162,8 @@ def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
 
     Args:
         folder: The folder.
-        model: The backbone to put it on; by default it is loaded by the name it was found on.
+        model: The backbone to put it on; by default the one that ``save_pretrained`` wrote into
+            the folder, or else it is loaded by the name it was found on.
         check: Whether to run the check input and compare its logits with the ones written.
 
     Returns:
@@ -178,7 +179,8 @@ def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
     architecture = Architecture.load(folder / _ARCHITECTURE)
     _check_order(folder, document, architecture)
     if model is None:
-        model = load_backbone(document["base"], document["num_labels"]).model
+        own = (folder / "config.json").is_file()
+        model = load_model(str(folder) if own else document["base"], document["num_labels"])
     apply(model, architecture)
     try:
         load_state(insertions_of(model), _tensors(folder / _ADAPTER))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Trainer, TrainingArguments
 
 import peftsearch
@@ -56,32 +58,89 @@ def test_trainer(family: str, tmp_path: Path) -> None:
         assert changed == (is_inserted(name) or name.startswith("classifier")), name
     batch, logits = inputs(model), testing.logits(model, inputs(model))
     model.save_pretrained(tmp_path / "whole")
-    assert (tmp_path / "whole" / "model.safetensors").is_file()
+    whole = peftsearch.load(tmp_path / "whole", FACTORIES[family]())
+    assert torch.equal(testing.logits(whole, batch), logits)
     peftsearch.save(model, tmp_path / "adapter")
     loaded = peftsearch.load(tmp_path / "adapter", FACTORIES[family]())
     assert torch.equal(testing.logits(loaded, batch), logits)
 
 
-@pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
-def test_the_backbone_of_a_saved_model_loads_alone(family: str, tmp_path: Path) -> None:
-    """The backbone's parameters keep their names, so its checkpoint is the plain one."""
+@pytest.mark.parametrize("size", ["5GB", "10KB"])
+@pytest.mark.parametrize("family", FACTORIES)
+def test_a_saved_model_is_the_plain_backbone(family: str, size: str, tmp_path: Path) -> None:
+    """Byte for byte what transformers writes of the model without layers, ties and shards too."""
     model = FACTORIES[family]()
+    model.save_pretrained(tmp_path / "plain", max_shard_size=size)
     plain = testing.logits(model, inputs(model))
-    backbone = wrap("test", model)
-    peftsearch.apply(
-        model, testing.architecture_of(backbone, testing.choices_for(backbone, "lora"))
-    )
-    testing.draw(model.peftsearch_insertions)
-    model.save_pretrained(tmp_path)
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        again = type(model).from_pretrained(tmp_path)
-    finally:
-        logging.set_verbosity(verbosity)
+    _applied(model)
+    wanted = testing.logits(model, inputs(model))
+    model.save_pretrained(tmp_path / "saved", max_shard_size=size)
+    for path in (tmp_path / "plain").iterdir():
+        assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes(), path.name
+    again, report = type(model).from_pretrained(tmp_path / "saved", output_loading_info=True)
+    assert not any(report.values()), report
     assert torch.equal(testing.logits(again, inputs(again)), plain)
+    tied = {tensor.data_ptr() for tensor in model.state_dict().values()}
+    assert len({tensor.data_ptr() for tensor in again.state_dict().values()}) <= len(tied)
+    loaded = peftsearch.load(tmp_path / "saved", again, check=True)
+    assert torch.equal(testing.logits(loaded, inputs(loaded)), wanted)
+
+
+def _applied(model: Any) -> Any:
+    """Put several methods on a model, with weights as if trained."""
+    backbone = wrap("test", model)
+    choices = [
+        c
+        for name in ("lora", "prefix", "layernorm")
+        for c in testing.choices_for(backbone, name, 2)
+    ]
+    peftsearch.apply(model, testing.architecture_of(backbone, choices))
+    testing.draw(model.peftsearch_insertions)
+    return model
+
+
+@pytest.mark.parametrize("family", ["t5", "bert"])
+def test_the_folder_alone_is_enough(family: str, tmp_path: Path) -> None:
+    """Its backbone is in it, so the name it was found on need not lead anywhere."""
+    model = _applied(FACTORIES[family]())
+    wanted = testing.logits(model, inputs(model))
+    model.save_pretrained(tmp_path)
+    assert torch.equal(testing.logits(peftsearch.load(tmp_path), inputs(model)), wanted)
+
+
+def test_a_checkpoint_of_trainer_holds_all_tensors(tmp_path: Path) -> None:
+    """Trainer puts them back by itself; nothing else has its folders' names."""
+    model = _applied(FACTORIES["t5"]())
+    for name, inserted in (("checkpoint-12", True), ("checkpoint-x", False), ("mine", False)):
+        model.save_pretrained(tmp_path / name)
+        keys = load_file(tmp_path / name / "model.safetensors").keys()
+        assert any(is_inserted(key) for key in keys) == inserted
+        assert (tmp_path / name / "native.json").is_file() != inserted
+
+
+def test_saving_follows_the_model(tmp_path: Path) -> None:
+    """A copy saves itself, and what was taken off is no longer written."""
+    model = _applied(FACTORIES["bert"]())
+    twin = copy.deepcopy(model)
+    testing.draw(twin.peftsearch_insertions, seed=9)
+    twin.save_pretrained(tmp_path / "twin")
+    loaded = peftsearch.load(tmp_path / "twin", FACTORIES["bert"]())
+    batch = inputs(model)
+    assert torch.equal(testing.logits(loaded, batch), testing.logits(twin, batch))
+    assert not torch.equal(testing.logits(loaded, batch), testing.logits(model, batch))
+    peftsearch.unapply(model)
+    model.save_pretrained(tmp_path / "plain")
+    assert not (tmp_path / "plain" / "native.json").exists()
+
+
+def test_tensors_that_are_handed_in(tmp_path: Path) -> None:
+    """As by trainers whose model cannot give them itself: the layers' are left out as well."""
+    model = _applied(FACTORIES["bert"]())
+    tensors = {name: tensor + 1 for name, tensor in model.state_dict().items()}
+    model.save_pretrained(tmp_path, state_dict=tensors)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored.keys() == {name for name in tensors if not is_inserted(name)}
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in stored.items())
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "mbart"])

@@ -20,9 +20,9 @@ LAYERS = (
     "rundir",
     "checkpoint formats methods session summary transfer",
     "backbones",
-    "injection",
+    "injection saving",
     "export supernet training workspace",
-    "evaluate testing",
+    "evaluate importing testing",
     "search",
     "race retrain report",
     "compare",
@@ -40,11 +40,12 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split(
 #: The only imports upwards, inside functions, each with its reason.
 UPWARDS = {
     ("peftsearch.architecture", "rundir"): "saving an architecture uses the one atomic writer",
+    ("peftsearch.saving", "export"): "save_pretrained writes the layers in the native format",
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint evaluate export formats injection methods race retrain search session "
-    "stages strategies given bench supernet testing training workspace"
+    "backbones checkpoint evaluate export formats given importing injection methods race retrain "
+    "saving search session stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

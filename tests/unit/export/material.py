@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_parameters, wrap
 from peftsearch.catalogue import method_facts
 from peftsearch.export.base import Bundle, logits_of
+from peftsearch.export.writing import problems
 from peftsearch.injection import apply, count, insertions_of, state, unapply
 from tests.models import FACTORIES, inputs
 
@@ -54,6 +56,31 @@ def random_choices(backbone: Backbone, methods: Iterable[str], seed: int) -> lis
             found.append(choice(backbone, site.id, method, size, *allowed))
     drawn.shuffle(found)  # the order of composition does not hang on that of the list
     return found
+
+
+def mirrored(backbone: Backbone, choices: Iterable[Choice]) -> list[Choice]:
+    """Give a decoder layer's cross-attention the LoRA and IA3 that its self-attention has."""
+    found, both = [], ("lora", "ia3")
+    for each in choices:
+        if each.method not in both or not each.site.endswith("cross_attention"):
+            found.append(each)
+        if each.method in both and re.fullmatch(r"decoder\.\d+\.attention", each.site):
+            twin = each.site.replace("attention", "cross_attention")
+            found.append(choice(backbone, twin, each.method, each.size, *each.modules))
+    return found
+
+
+def fitting(target: str, backbone: Backbone, methods: Iterable[str], seed: int = 0) -> list[Choice]:
+    """Return random choices without those that are refused; of these, one goes at a time."""
+    drawn = random.Random(seed)
+    choices = mirrored(backbone, random_choices(backbone, methods, seed))
+    while True:
+        found = problems(target, architecture(backbone, choices), backbone)
+        refused = {(p.site, p.method) for p in found}
+        wrong = [c for c in choices if (c.site, c.method) in refused]
+        if not wrong:
+            return choices
+        choices.remove(drawn.choice(wrong))
 
 
 def architecture(backbone: Backbone, choices: Iterable[Choice]) -> Architecture:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -32,7 +31,7 @@ from peftsearch.export.base import Bundle, Evidence, largest_difference, logits_
 from peftsearch.micro import MODEL_DIRS
 from tests.conftest import ROOT
 from tests.models import FACTORIES, inputs
-from tests.unit.export.material import architecture, bundle_of, choice, fresh, random_choices
+from tests.unit.export.material import architecture, bundle_of, choice, fitting, fresh
 
 TARGET = "adapters"
 PYTHON = Path(
@@ -50,6 +49,8 @@ NOWHERE = {
     "parallel_adapter": {"t5", "t5_v1_1", "mt5", "byt5", "mbart"},
     "prefix": {"t5", "t5_v1_1", "mt5", "byt5"},
 }
+#: Names of folders, each a way of storing a backbone.
+CHECKPOINTS = ("half", "parts", "odd", "my.model-v1.0")
 #: Choices that are refused because that library computes something else: family, site, method.
 OTHERWISE = {
     "a prefix in T5": ("t5", "encoder.01.attention", "prefix"),
@@ -76,6 +77,15 @@ def _backbone(family: str, root: Path) -> Backbone:
     return wrap(str(folder), model)
 
 
+def _checkpoint(family: str, name: str, root: Path) -> Backbone:
+    """Return a backbone from a folder: in half precision, in parts, of an odd width, with dots."""
+    model = FACTORIES[family](width=20 if name == "odd" else 32)
+    folder = root / "checkpoints" / family / name
+    dtype = torch.bfloat16 if name == "half" else torch.float32
+    model.to(dtype).save_pretrained(folder, max_shard_size="10KB" if name == "parts" else "5GB")
+    return wrap(str(folder), type(model).from_pretrained(folder, dtype=dtype).float())
+
+
 def _save(model: Any, folder: Path) -> None:
     """Save a model as checkpoints on the Hub are: transformers 5 writes T5's ties in its own way.
 
@@ -89,31 +99,6 @@ def _save(model: Any, folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config))
         tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def _mirrored(backbone: Backbone, choices: Iterable[Choice]) -> list[Choice]:
-    """Give a decoder layer's cross-attention the LoRA and IA3 that its self-attention has."""
-    found, both = [], ("lora", "ia3")
-    for each in choices:
-        if each.method not in both or not each.site.endswith("cross_attention"):
-            found.append(each)
-        if each.method in both and re.fullmatch(r"decoder\.\d+\.attention", each.site):
-            twin = each.site.replace("attention", "cross_attention")
-            found.append(choice(backbone, twin, each.method, each.size, *each.modules))
-    return found
-
-
-def _fitting(backbone: Backbone, methods: Iterable[str], seed: int = 0) -> list[Choice]:
-    """Return random choices without those that are refused; of these, one goes at a time."""
-    drawn = random.Random(seed)
-    choices = _mirrored(backbone, random_choices(backbone, methods, seed))
-    while True:
-        found = writing.problems(TARGET, architecture(backbone, choices), backbone)
-        refused = {(p.site, p.method) for p in found}
-        wrong = [c for c in choices if (c.site, c.method) in refused]
-        if not wrong:
-            return choices
-        choices.remove(drawn.choice(wrong))
 
 
 def _named(bundle: Bundle) -> Bundle:
@@ -146,19 +131,23 @@ def _bundles(root: Path) -> dict[str, Bundle]:
     for family in FAMILIES:
         for method in METHODS:
             backbone = _backbone(family, root)
-            choices = _fitting(backbone, [method])
+            choices = fitting(TARGET, backbone, [method])
             if choices:
                 found[f"{family} {method}"] = _bundle(backbone, choices)
         backbone = _backbone(family, root)
-        found[f"{family} mixture"] = _bundle(backbone, _fitting(backbone, METHODS, 1))
+        found[f"{family} mixture"] = _bundle(backbone, fitting(TARGET, backbone, METHODS, 1))
     for name, (family, site, method) in OTHERWISE.items():
         backbone = _backbone(family, root)
         size = 1 if method == "ia3" else 3
         found[name] = _bundle(backbone, [choice(backbone, site, method, size)])
+    for family in ("bert", "bart"):
+        for name in CHECKPOINTS:
+            backbone = _checkpoint(family, name, root)
+            found[f"{family} {name}"] = _bundle(backbone, fitting(TARGET, backbone, METHODS, 3))
     for name in ("truncated", "tampered", "a name of its own.1"):
         found[name] = found["roberta mixture"]
     backbone = _backbone("t5", root)
-    fresh_ones = architecture(backbone, _fitting(backbone, METHODS, 2))
+    fresh_ones = architecture(backbone, fitting(TARGET, backbone, METHODS, 2))
     found["untrained"] = _named(untrained(fresh_ones, backbone, inputs(backbone.model)))
     return found
 
@@ -216,6 +205,17 @@ def test_that_library_gives_the_same(method: str, family: str, looked: dict[str,
 
 
 @needs_library
+@pytest.mark.parametrize("family", ["bert", "bart"])
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_backbones_however_they_are_stored(
+    name: str, family: str, looked: dict[str, Looked]
+) -> None:
+    each = looked[f"{family} {name}"]
+    assert each.check["verified"], each.check
+    assert sum(e["trained"] for e in each.check["entries"]) == each.check["num_params"] > 0
+
+
+@needs_library
 @pytest.mark.parametrize("name", OTHERWISE)
 def test_what_is_refused_is_something_else_there(name: str, looked: dict[str, Looked]) -> None:
     """A reason that no longer holds would show here."""
@@ -250,7 +250,7 @@ def test_from_the_export_to_the_lines_in_the_document(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(MODEL_DIRS["micro-t5"], "my-backbone")
     backbone = load_backbone("my-backbone", 2)
-    bundle = _bundle(backbone, _fitting(backbone, METHODS), std=0.05)
+    bundle = _bundle(backbone, fitting(TARGET, backbone, METHODS), std=0.05)
     check = writing.export(bundle, TARGET, Path("export/adapters"))
     assert check["verified"]
     section = (ROOT / "docs" / "export.md").read_text(encoding="utf-8").split("\n## adapters\n")[1]

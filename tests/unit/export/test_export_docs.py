@@ -64,9 +64,10 @@ def _blocks() -> dict[str, str]:
     found = {}
     for section in TEXT.split("\n## ")[1:]:
         code = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+        name = section.splitlines()[0]
         # That of adapters runs elsewhere, see test_adapters_export.py.
-        if code and section.splitlines()[0] != "adapters":
-            found[section.splitlines()[0]] = "\n".join(code)
+        if code and name in catalogue.exporters() and name != "adapters":
+            found[name] = "\n".join(code)
     return found
 
 

@@ -1,0 +1,1 @@
+"""From adapters that others trained to architectures of this package."""

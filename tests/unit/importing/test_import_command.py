@@ -1,0 +1,115 @@
+"""``peftsearch import``, and what is imported as a baseline."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+
+import peftsearch
+from peftsearch import config as configuration
+from peftsearch import pipeline
+from peftsearch.architecture import Architecture
+from peftsearch.backbones.loading import load_backbone
+from peftsearch.cli import main
+from peftsearch.errors import ConfigError
+from peftsearch.micro import MODEL_DIRS
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+SMALL = {"target_modules": r"encoder.*\.q", "r": 2}
+
+
+def _adapter(folder: Path, **options: object) -> str:
+    model = load_backbone("micro-t5", 2).model
+    config = peft.LoraConfig(**options)  # type: ignore[arg-type]
+    peft.get_peft_model(model, config).save_pretrained(str(folder))
+    return str(folder)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["peftsearch", "import", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_architecture_and_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    adapter = _adapter(tmp_path / "theirs", **SMALL)
+    words = (adapter, "--model", "micro-t5", "--task", "micro-nli", "--native", "ours", "--json")
+    assert _run(monkeypatch, *words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["written"] == ["architecture.json", "ours"]
+    found = Architecture.load("architecture.json")
+    assert said["num_params"] == found.num_params == 3 * 2 * (64 + 64)
+    assert (found.model, found.task) == ("micro-t5", "micro-nli")
+    assert peftsearch.load("ours", check=True).peftsearch_architecture == found
+    before = Path("architecture.json").read_bytes()
+    assert _run(monkeypatch, *words) == 2
+    assert "architecture.json is there already" in capsys.readouterr().err
+    assert Path("architecture.json").read_bytes() == before
+    assert _run(monkeypatch, adapter, "--model", "micro-t5", "--out", "a/b.json", "--quiet") == 0
+    assert capsys.readouterr().out == "a/b.json\n"
+
+
+def test_the_lines_in_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _adapter(tmp_path / "adapter", **SMALL)
+    shutil.copytree(MODEL_DIRS["micro-t5"], "my-backbone")
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    section = text.split("\n## Import")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["model"].peftsearch_architecture == names["architecture"]
+    assert names["architecture"].num_params == 768
+    commands = re.findall(r"^peftsearch import (.*?)(?:  +#.*)?$", section, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        Path("mine.json").unlink(missing_ok=True)
+        assert _run(monkeypatch, *command.split()) == 0
+    assert Architecture.load("mine.json") == names["architecture"]
+
+
+def test_a_refusal_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    adapter = _adapter(tmp_path / "theirs", target_modules=["q", "shared"])
+    assert _run(monkeypatch, adapter, "--model", "micro-t5", "--native", "ours") == 6
+    assert "  shared: lora_embedding_A: it is no module of a site" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+    assert _run(monkeypatch, str(tmp_path), "--model", "micro-t5") == 2
+    assert "is no adapter of PEFT" in capsys.readouterr().err
+
+
+def _config(*files: str, **changes: object) -> configuration.RunConfig:
+    return configuration.resolve(flags={"retrain": {"baselines": list(files)}, **changes})
+
+
+def test_a_baseline_that_is_none(tmp_path: Path) -> None:
+    adapter = _adapter(tmp_path / "theirs", **SMALL)
+    mine = tmp_path / "mine.json"
+    peftsearch.import_architecture(adapter, "micro-t5").save(mine)
+    with pytest.raises(ConfigError, match="has 768 parameters, and the budget is 700") as caught:
+        pipeline.plan(_config(str(mine), budget="700"))
+    assert caught.value.hint == "--budget 768"
+    with pytest.raises(ConfigError, match=r"Two baselines are called given-mine\."):
+        pipeline.plan(_config(str(mine), str(mine)))
+    plan = pipeline.plan(_config(str(mine)))
+    assert "given-mine" in plan["baselines"]
+    both = _adapter(tmp_path / "both", target_modules=r".*\.q", r=2)
+    peftsearch.import_architecture(both, "micro-t5").save(tmp_path / "both.json")
+    with pytest.raises(ConfigError, match=r"(?s)does not fit this model: .*no site decoder\.00"):
+        pipeline.plan(_config(str(tmp_path / "both.json"), model="micro-bert"))
+    with pytest.raises(ConfigError, match=r"nothing\.json does not exist"):
+        pipeline.plan(_config(str(tmp_path / "nothing.json")))
