@@ -6,12 +6,11 @@ its choices keep site, method, modules and size, and cost what they cost on this
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from peftsearch.architecture import Architecture
-from peftsearch.catalogue import method_facts
-from peftsearch.errors import BudgetError, ConfigError
+from peftsearch.carrying import carried
+from peftsearch.errors import BudgetError
 from peftsearch.race import Contestant, Standing
 from peftsearch.strategies.base import Verdict
 from peftsearch.workspace import Workspace
@@ -27,7 +26,8 @@ def choose(work: Workspace) -> Verdict:
         BudgetError: It costs more here than the budget allows.
     """
     path = Path(work.config.architecture or "")
-    found = carried(work, Architecture.load(path), str(path))
+    choices = carried(Architecture.load(path), work.backbone.sites, work.cost, str(path))
+    found = work.architecture(choices)
     if found.num_params > work.budget.limit:
         raise BudgetError(
             f"{path} has {found.num_params:,} parameters on {work.config.model}, and "
@@ -35,30 +35,3 @@ def choose(work: Workspace) -> Verdict:
             f"Start again with --budget {found.num_params}.",
         )
     return Verdict([Standing(Contestant(NAME, NAME, found), {})])
-
-
-def carried(work: Workspace, architecture: Architecture, where: str) -> Architecture:
-    """Return an architecture with the costs, the model and the budget of a run.
-
-    Raises:
-        ConfigError: See :func:`choose`; every site that is missing is named.
-    """
-    sites, methods = {site.id: site for site in work.backbone.sites}, method_facts()
-    choices, missing = [], []
-    for choice in architecture.active:
-        site = sites.get(choice.site)
-        if choice.method not in methods:
-            missing.append(f"{choice.site}: no method {choice.method}")
-        elif site is None or not set(choice.modules) <= set(site.modules):
-            lacking = "no such site" if site is None else f"no {', '.join(choice.modules)} there"
-            missing.append(f"{choice.site}: {lacking}")
-        else:
-            cost = work.cost(site, choice.method, choice.modules, choice.size)
-            choices.append(replace(choice, num_params=cost))
-    if missing:
-        lines = "\n".join(f"  {line}" for line in missing)
-        message = f"{where} does not fit {work.config.model}:\n{lines}"
-        raise ConfigError(message, "Take a model of the same shape, or search anew.")
-    if not choices:
-        raise ConfigError(f"{where} trains nothing.", "Give one with a choice at some site.")
-    return work.architecture(tuple(choices))

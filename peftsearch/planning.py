@@ -39,7 +39,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    given = given_baselines(config, backbone.hosts, budget.limit)
+    given = given_baselines(config, backbone.sites, cost, budget.limit)
     data = _data(config, task)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     return {

@@ -33,7 +33,7 @@ def prepare(work: Workspace) -> int:
     Architectures that others bring as baselines are kept in the run.
     """
     backbone, run = work.backbone, work.session.run
-    given = given_baselines(work.config, backbone.hosts, work.budget.limit)
+    given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit)
     for name, choices in given.items():
         work.architecture(choices).save(run.file("baselines", name, "architecture.json"))
     run.write_json(

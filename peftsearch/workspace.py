@@ -13,12 +13,12 @@ from peftsearch.backbones.base import Backbone
 from peftsearch.backbones.loading import load_backbone
 from peftsearch.baselines import complete
 from peftsearch.budget import Budget, resolve
+from peftsearch.carrying import carried
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
 from peftsearch.errors import ConfigError
 from peftsearch.formats import Feature, Format, make_format
-from peftsearch.injection import cost_function, insert_architecture, remove_all
-from peftsearch.methods.base import SiteHost
+from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
@@ -41,36 +41,33 @@ def build_space(config: RunConfig, sites: list[Site], cost: Cost) -> SearchSpace
 
 
 def given_baselines(
-    config: RunConfig, hosts: Sequence[SiteHost], limit: int
+    config: RunConfig, sites: Sequence[Site], cost: Cost, limit: int
 ) -> dict[str, tuple[Choice, ...]]:
     """Read the architectures that a run is to be compared with, by name: ``given-<file>``.
 
     Args:
         config: Names the files.
-        hosts: Sites of the backbone, without inserted layers.
+        sites: Sites of the backbone.
+        cost: Counts a candidate at one of them.
         limit: The budget in parameters.
 
     Raises:
-        ConfigError: A file is no architecture, has sites or sizes that this backbone has not, is
-            over the budget, or is called as another one.
+        ConfigError: A file is no architecture, has sites or modules that this backbone has not,
+            is over the budget, or is called as another one.
     """
     found: dict[str, tuple[Choice, ...]] = {}
     for text in config.retrain.baselines:
         path = Path(text)
         named = path.absolute().parent.name if path.stem == "architecture" else path.stem
         name = f"given-{named}"
-        architecture = Architecture.load(path)
-        try:
-            remove_all(insert_architecture(hosts, architecture))
-        except ConfigError as error:
-            raise ConfigError(f"{path} does not fit this model: {error.message}") from error
-        if architecture.num_params > limit:
-            used = f"{path} has {architecture.num_params:,} parameters"
-            hint = f"--budget {architecture.num_params}"
-            raise ConfigError(f"{used}, and the budget is {limit:,}.", hint)
+        choices = carried(Architecture.load(path), sites, cost, text)
+        used = sum(choice.num_params for choice in choices)
+        if used > limit:
+            message = f"{path} has {used:,} parameters, and the budget is {limit:,}."
+            raise ConfigError(message, f"--budget {used}")
         if name in found:
             raise ConfigError(f"Two baselines are called {name}.", "Rename one of the files.")
-        found[name] = architecture.active
+        found[name] = choices
     return found
 
 

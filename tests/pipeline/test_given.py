@@ -10,8 +10,8 @@ import pytest
 from peftsearch import pipeline
 from peftsearch.architecture import Architecture
 from peftsearch.bench.build import workspace
+from peftsearch.carrying import carried
 from peftsearch.errors import BudgetError, ConfigError
-from peftsearch.given import carried
 from peftsearch.rundir import read_json
 from tests.pipeline.material import Material
 
@@ -33,10 +33,11 @@ def test_it_is_what_the_run_that_found_it_retrained(
 
 def test_costs_are_those_of_the_model_it_is_carried_to(material: Material, finished: Path) -> None:
     found = Architecture.load(finished / "architecture.json")
-    wrong = replace(found.choices[0], num_params=found.choices[0].num_params + 7)
-    other = replace(found, model="elsewhere", choices=(wrong, *found.choices[1:]))
+    wrong = tuple(replace(choice, num_params=7) for choice in found.active)
+    other = replace(found, model="elsewhere", choices=wrong)
     with workspace(material.config()) as work:
-        assert carried(work, other, "file") == found
+        choices = carried(other, work.backbone.sites, work.cost, "file")
+        assert choices == found.active
 
 
 def test_a_model_of_another_shape_is_refused(
@@ -47,7 +48,7 @@ def test_a_model_of_another_shape_is_refused(
         workspace(material.config("bert")) as work,
         pytest.raises(ConfigError, match="does not fit") as refused,
     ):
-        carried(work, found, "file")
+        carried(found, work.backbone.sites, work.cost, "file")
     missing = [c for c in found.active if c.site.startswith("decoder")]
     assert missing
     assert all(f"{choice.site}: no such site" in refused.value.message for choice in missing)
