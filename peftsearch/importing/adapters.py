@@ -112,10 +112,14 @@ def read(path: Path, backbone: Backbone, task: str = NO_TASK) -> Architecture:
     _check_model(path, backbone)
     pieces: list[Piece] = []
     found: list[Problem] = []
-    for config in configs_of(path):
-        own, wrong = _pieces(config, backbone)
-        pieces += own
-        found += wrong
+    try:
+        for config in configs_of(path):
+            own, wrong = _pieces(config, backbone)
+            pieces += own
+            found += wrong
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path} is no config of the adapters library ({said}).") from error
     found += twice(pieces)
     architecture = assemble(dict.fromkeys(pieces), backbone, task)
     known = {(each.site, each.method) for each in found}

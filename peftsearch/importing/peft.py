@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import peft
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -115,14 +116,21 @@ def chain(path: Path) -> list[Path]:
 
     A folder that this package exported may hold several; any other is one.
     """
-    if (path / ORDER).is_file():
-        return [path / name for name in read_json(path / ORDER)["load_order"]]
-    return [path]
+    if not (path / ORDER).is_file():
+        return [path]
+    data = read_json(path / ORDER)
+    names = data.get("load_order") if isinstance(data, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path / ORDER} has no list of folders.")
+    return [path / name for name in names]
 
 
 def tensors_of(path: Path) -> dict[str, Tensor]:
     """Return an adapter's tensors; empty if there are none, or in no format that is safe."""
-    return load_file(path / WEIGHTS) if (path / WEIGHTS).is_file() else {}
+    try:
+        return load_file(path / WEIGHTS) if (path / WEIGHTS).is_file() else {}
+    except SafetensorError as error:
+        raise ConfigError(f"{path / WEIGHTS} cannot be read: {error}.") from error
 
 
 def read(path: Path, backbone: Backbone) -> Folder:
@@ -136,6 +144,8 @@ def read(path: Path, backbone: Backbone) -> Folder:
         ConfigError: PEFT itself does not take the adapter on this model.
     """
     given = read_json(path / CONFIG)
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path / CONFIG} is no JSON object.")
     wrong = list(_unknown_options(given))
     if wrong:
         return Folder(path, (), {}, {}, tuple(wrong))

@@ -261,6 +261,23 @@ def test_a_factor_that_leaves_nothing(tmp_path: Path) -> None:
         import_architecture(path, FACTORIES["bert"]())
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mh_adapter": True},
+        {"mh_adapter": True, "reduction_factor": 0},
+        {"mh_adapter": True, "reduction_factor": {"7": 2}},
+        {"architecture": "lora", "r": "many"},
+        {"architecture": "lora", "leave_out": 3},
+        {"architecture": "union", "configs": ["lora"]},
+        {"architecture": ["lora"]},
+    ],
+)
+def test_what_is_no_config(config: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no config of the adapters library"):
+        import_architecture(_config(tmp_path, **config), FACTORIES["bert"]())
+
+
 def test_a_fusion_is_not_one_model(tmp_path: Path) -> None:
     setup = {"adapter_setup": {"type": "Fuse", "children": []}}
     (tmp_path / "adapter_setup.json").write_text(json.dumps(setup))

@@ -17,7 +17,7 @@ import peftsearch
 from peftsearch import testing
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import head_parameters, wrap
-from peftsearch.cli.checking import check_architecture
+from peftsearch.backbones.loading import load_backbone
 from peftsearch.errors import ConfigError, ExportError, MissingError
 from peftsearch.export.writing import export
 from peftsearch.importing.reading import import_architecture, import_model
@@ -111,7 +111,7 @@ def test_counts_and_logits_are_those_of_peft(name: str, tmp_path: Path) -> None:
     plain = FACTORIES[family]()
     architecture = import_architecture(tmp_path, plain)
     assert architecture.num_params == counts["backbone"] > 0
-    check_architecture(architecture.to_json(), "it")
+    assert Architecture.from_json(architecture.to_json()) == architecture
     assert testing.logits(plain, inputs(plain)).shape == wanted.shape, "the model is not changed"
     model = import_model(tmp_path, plain)
     found = testing.logits(model, inputs(model))
@@ -334,6 +334,40 @@ def test_a_start_point_for_the_rest_of_the_package(tmp_path: Path) -> None:
     peftsearch.apply(plain, loaded)
     assert loaded.limit == loaded.num_params == 6 * 2 * 3 * 64
     assert wrap("x", FACTORIES["t5"]()).num_parameters == loaded.backbone_parameters
+
+
+def test_files_that_are_broken(tmp_path: Path) -> None:
+    weights = _lora(tmp_path / "a") / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(ConfigError, match=r"adapter_model\.safetensors cannot be read"):
+        import_architecture(tmp_path / "a", FACTORIES["t5"]())
+    weights.unlink()
+    path = tmp_path / "a" / "adapter_config.json"
+    good = json.loads(path.read_text())
+    for key, value in (("r", -1), ("r", "8"), ("target_modules", ["nothing"])):
+        path.write_text(json.dumps({**good, key: value}))
+        with pytest.raises(ConfigError, match="PEFT does not take"):
+            import_architecture(tmp_path / "a", FACTORIES["t5"]())
+    for text, said in (("[]", "no adapter of PEFT"), ("{", "adapter_config")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=said):
+            import_architecture(tmp_path / "a", FACTORIES["t5"]())
+    (tmp_path / "a" / "load_order.json").write_text('{"format": 1}')
+    with pytest.raises(ConfigError, match="has no list of folders"):
+        import_architecture(tmp_path / "a", FACTORIES["t5"]())
+
+
+def test_a_head_brings_its_labels(tmp_path: Path) -> None:
+    """By name, too: the head has as many rows as in the file, and its trained values."""
+    model = load_backbone("micro-bert", 3).model
+    config = peft.LoraConfig(target_modules=["query"], task_type="SEQ_CLS")
+    wrapped = peft.get_peft_model(model, config)
+    batch = {"input_ids": torch.tensor([[2, 7, 9, 3]])}
+    wanted = testing.logits(wrapped, batch)
+    wrapped.save_pretrained(str(tmp_path))
+    found = testing.logits(import_model(tmp_path, "micro-bert"), batch)
+    assert found.shape == (1, 3)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_neither_library(tmp_path: Path) -> None:

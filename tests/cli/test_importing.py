@@ -33,8 +33,8 @@ def _adapter(folder: Path, **options: object) -> str:
     return str(folder)
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["peftsearch", "import", *words])
+def _run(monkeypatch: pytest.MonkeyPatch, *words: str, command: str = "import") -> int:
+    monkeypatch.setattr(sys, "argv", ["peftsearch", command, *words])
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
@@ -59,6 +59,24 @@ def test_architecture_and_weights(
     assert Path("architecture.json").read_bytes() == before
     assert _run(monkeypatch, adapter, "--model", "micro-t5", "--out", "a/b.json", "--quiet") == 0
     assert capsys.readouterr().out == "a/b.json\n"
+
+
+def test_ranks_of_their_own_at_one_site_are_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two LoRAs at one site, each on modules of its own; on one module they would be refused."""
+    monkeypatch.chdir(tmp_path)
+    adapter = _adapter(tmp_path / "theirs", target_modules=["q", "v"], rank_pattern={"v": 3})
+    assert _run(monkeypatch, adapter, "--model", "micro-t5") == 0
+    assert _run(monkeypatch, "architecture.json", command="validate") == 0
+    data = json.loads(Path("architecture.json").read_text())
+    at = [c for c in data["choices"] if c["site"] == "encoder.00.attention"]
+    assert [(c["size"], c["modules"]) for c in at] == [(8, ["q"]), (3, ["v"])]
+    at[1]["modules"] = ["q"]
+    Path("architecture.json").write_text(json.dumps(data))
+    capsys.readouterr()
+    assert _run(monkeypatch, "architecture.json", command="validate") == 2
+    assert "encoder.00.attention has lora twice" in capsys.readouterr().err
 
 
 def test_the_lines_in_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
