@@ -41,6 +41,8 @@ def prepare(work: Workspace) -> int:
             "sites": [site.to_json() for site in backbone.sites],
         },
     )
+    for removed in work.full_space.removed:
+        work.session.events.emit("prepare", "narrowed", text=str(removed))
     run.write_json("space.json", work.space.to_json())
     work.features.tokenise()
     return 0
@@ -106,6 +108,8 @@ def run_baselines(work: Workspace) -> int:
         architecture = work.architecture(choices)
         folder = run.file("baselines", name)
         architecture.save(folder / "architecture.json")
+        refused = work.not_exportable_to(architecture)
+        marked = {"not_exportable_to": refused} if refused else {}
         if architecture.to_json()["choices"] == found:
             result = read_json(run.file("retrain", "metrics.json"))
             result.pop("name")
@@ -117,7 +121,7 @@ def run_baselines(work: Workspace) -> int:
                 write_json(folder / DIVERGED, {"format": 1, "name": name, "message": str(error)})
                 continue
         (folder / DIVERGED).unlink(missing_ok=True)
-        write_json(folder / "metrics.json", {"format": 1, "name": name, **result})
+        write_json(folder / "metrics.json", {"format": 1, "name": name, **result, **marked})
     return config.retrain.steps * config.seeds * trained
 
 

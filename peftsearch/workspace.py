@@ -14,12 +14,13 @@ from peftsearch.baselines import complete
 from peftsearch.budget import Budget, resolve
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
+from peftsearch.export.narrowing import narrowed
+from peftsearch.export.writing import problems
 from peftsearch.formats import Feature, Format, make_format
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
-from peftsearch.site import Site
 from peftsearch.space import Cost, SearchSpace
 from peftsearch.space_spec import apply_space, parse_space
 from peftsearch.tasks.base import Splits, Task, TaskData
@@ -30,11 +31,12 @@ def num_labels(task: Task) -> int:
     return max(1, len(task.labels))
 
 
-def build_space(config: RunConfig, sites: list[Site], cost: Cost) -> SearchSpace:
-    """Read the configured space and apply it to the sites of a backbone."""
+def build_space(config: RunConfig, backbone: Backbone, cost: Cost) -> SearchSpace:
+    """Read the configured space, apply it to a backbone, and narrow it to ``exportable_to``."""
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
-    return apply_space(spec, sites, method_facts(), cost)
+    space = apply_space(spec, backbone.sites, method_facts(), cost)
+    return narrowed(space, config.exportable_to, backbone)
 
 
 @dataclass
@@ -161,7 +163,7 @@ class Workspace:
     @cached_property
     def full_space(self) -> SearchSpace:
         """The space before the budget is applied."""
-        return build_space(self.config, self.backbone.sites, self.cost)
+        return build_space(self.config, self.backbone, self.cost)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -181,6 +183,11 @@ class Workspace:
             limit=self.budget.limit,
             choices=complete(choices, self.backbone.sites),
         )
+
+    def not_exportable_to(self, architecture: Architecture) -> list[str]:
+        """Return the targets of ``exportable_to`` that cannot hold an architecture."""
+        wanted = dict.fromkeys(self.config.exportable_to)
+        return [name for name in wanted if problems(name, architecture, self.backbone)]
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""

@@ -131,6 +131,8 @@ class RunConfig:
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
         space: Name of a search space, or a space YAML file.
+        exportable_to: Names of exporters, each of which can hold whatever is found: candidates
+            that one of them cannot hold are left out of the space.
         strategy: How the architecture is found, see ``peftsearch list strategies``.
         trainings: What search and race may cost, in single trainings, > 0; the race gets what
             the search leaves.
@@ -156,6 +158,7 @@ class RunConfig:
     data: str | None = None
     budget: str = "1%"
     space: str = "default"
+    exportable_to: tuple[str, ...] = ()
     strategy: str = "priced"
     trainings: float = _range(3.9, 0, above=True)
     preset: str = _choice("quick", PRESETS)
