@@ -146,7 +146,11 @@ def export(work: Workspace) -> int:
 
 
 def export_to(
-    work: Workspace, target: str, folder: Path, python: Path | None = None
+    work: Workspace,
+    target: str,
+    folder: Path,
+    python: Path | None = None,
+    load_from: Path | None = None,
 ) -> dict[str, Any]:
     """Write one export of the first seed's weights and verify it by loading it back.
 
@@ -157,6 +161,7 @@ def export_to(
         target: Name of the exporter.
         folder: Where to write.
         python: Interpreter in which the target can be imported, where this one cannot.
+        load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
 
     Raises:
         ExportError: The target cannot hold the architecture, or does not reproduce it.
@@ -166,11 +171,17 @@ def export_to(
     if found:
         raise writing.refusal(target, found)
     writing.check_place(folder)
-    return writing.export(replace(make_bundle(work, architecture), python=python), target, folder)
+    bundle = replace(make_bundle(work, architecture), python=python)
+    return writing.export(bundle, target, folder, load_from)
 
 
 def export_untrained(
-    path: Path, target: str, folder: Path, labels: int | None = None, python: Path | None = None
+    path: Path,
+    target: str,
+    folder: Path,
+    labels: int | None = None,
+    python: Path | None = None,
+    load_from: Path | None = None,
 ) -> dict[str, Any]:
     """Export an architecture with fresh weights, for a training elsewhere; no run is needed.
 
@@ -180,6 +191,7 @@ def export_untrained(
         folder: Where to write.
         labels: Labels of a classification head; by default those of the architecture's task.
         python: Interpreter in which the target can be imported, where this one cannot.
+        load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
 
     Raises:
         ConfigError: The file is no architecture, or its task is not registered here.
@@ -203,7 +215,7 @@ def export_untrained(
     inputs = sample_inputs(backbone.model)
     assert inputs is not None  # a model of any other kind is not loaded
     bundle = untrained(architecture, backbone, inputs)
-    return writing.export(replace(bundle, python=python), target, folder)
+    return writing.export(replace(bundle, python=python), target, folder, load_from)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

@@ -15,7 +15,7 @@ LAYERS = (
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
-    "baselines config values",
+    "baselines card config values",
     "effort",
     "rundir",
     "checkpoint formats methods session summary",
