@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -100,8 +101,11 @@ def _front_matter(facts: CardFacts) -> str:
 
 def _introduction(facts: CardFacts) -> str:
     found = facts.architecture
+    model = (
+        facts.base_model or PurePath(found["model"]).name
+    )  # a folder's place is nobody's concern
     text = (
-        f"Which parameter-efficient method, of which size, each layer of {escaped(found['model'])} "
+        f"Which parameter-efficient method, of which size, each layer of {escaped(model)} "
         f"gets for the task {escaped(found['task'])}, within a budget of trained parameters: found "
         f"by peftsearch, and exported for {escaped(facts.check['target'])}."
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 #: Starts or ends something anywhere in a line.
 _ANYWHERE = re.compile(r"[\\`*_\[\]<>|~&$#]")
 #: Starts a list, a heading's underline or a rule at the beginning of a line.
-_AT_START = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=]))")
+_AT_START = re.compile(r"^(\d{1,9}(?=[.)](?: |$))|(?=[-+=](?:[-+= ]|$)))")
 #: Control characters, halves of surrogate pairs, and marks that turn the direction of writing.
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
