@@ -37,7 +37,7 @@ class CardFacts:
     Attributes:
         repository: Name on the Hub.
         architecture: Content of ``architecture.json``.
-        check: Content of ``check.json`` of the export.
+        check: Content of ``check.json`` of the export; its lines are those that load it.
         summary: Content of ``summary.json``; empty where nothing was scored yet.
         base_model: Id of the backbone on the Hub; empty if it is not there.
         dataset: Id of the rows on the Hub; empty if they are not there.
@@ -75,7 +75,7 @@ def model_card(facts: CardFacts) -> str:
         "## What was found",
         layer_table(facts.architecture),
         "## Load it",
-        code(load_lines(facts), "python"),
+        code(facts.check["load"], "python"),
         *_making(facts),
         "## Alerts and limits",
         bullets(_limits(facts)),
@@ -101,9 +101,8 @@ def _front_matter(facts: CardFacts) -> str:
 
 def _introduction(facts: CardFacts) -> str:
     found = facts.architecture
-    model = (
-        facts.base_model or PurePath(found["model"]).name
-    )  # a folder's place is nobody's concern
+    # Where a folder lies is nobody's concern.
+    model = facts.base_model or PurePath(found["model"]).name
     text = (
         f"Which parameter-efficient method, of which size, each layer of {escaped(model)} "
         f"gets for the task {escaped(found['task'])}, within a budget of trained parameters: found "
@@ -176,21 +175,6 @@ def _label(choice: Mapping[str, Any]) -> str:
     card = method_facts().get(choice["method"])
     size = f" {choice['size']}" if card is None or card.sized else ""
     return f"{choice['method']}{size} ({', '.join(choice['modules'])})"
-
-
-def load_lines(facts: CardFacts) -> list[str]:
-    """Return Python that fetches the repository into a folder of its name, and loads it."""
-    name = facts.repository
-    return [
-        "from huggingface_hub import snapshot_download",
-        f"snapshot_download({name!r}, local_dir={place_of(name)!r})",
-        *facts.check["load"],
-    ]
-
-
-def place_of(repository: str) -> str:
-    """Return the folder into which a card's lines fetch a repository."""
-    return repository.rpartition("/")[2]
 
 
 def _making(facts: CardFacts) -> list[str]:

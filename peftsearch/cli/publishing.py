@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from peftsearch.card import model_card
-from peftsearch.card.content import place_of
 from peftsearch.catalogue import exporters
 from peftsearch.cli import options as o
 from peftsearch.cli.card_facts import card_facts
@@ -19,7 +18,7 @@ from peftsearch.config.values import require_known
 from peftsearch.errors import ConfigError, paste
 from peftsearch.hub import upload
 from peftsearch.interrupt import leaving
-from peftsearch.rundir import write_text
+from peftsearch.rundir import read_json, write_json, write_text
 
 #: As typed after ``--to``.
 HUB = "hub"
@@ -99,7 +98,8 @@ def publish(
     current.again = paste("peftsearch", *sys.argv[1:])
     planned = upload.Repository(wanted.repo, upload.page(wanted.repo), wanted.public)
     there = planned if wanted.dry_run else upload.look(wanted.repo, wanted.public)
-    write(wanted.form, folder, load_from=Path(place_of(wanted.repo)))
+    write(wanted.form, folder, load_from=Path(_place(wanted.repo)))
+    _fetch_first(wanted.repo, folder / upload.CHECK)
     facts = card_facts(wanted.repo, source, folder)
     model = facts.architecture["model"]
     if not facts.base_model and Path(model).is_dir():
@@ -120,11 +120,24 @@ def publish(
     current.console.result([shown], brief=shown, data=data)
 
 
+def _place(repo: str) -> str:
+    """Return the folder into which a reader of the card fetches a repository."""
+    return repo.rpartition("/")[2]
+
+
+def _fetch_first(repo: str, path: Path) -> None:
+    """Put the lines that fetch the repository before those that load what was fetched."""
+    check = read_json(path)
+    fetch = f"snapshot_download({repo!r}, local_dir={_place(repo)!r})"
+    check["load"] = ["from huggingface_hub import snapshot_download", fetch, *check["load"]]
+    write_json(path, check)
+
+
 def _show(current: Session, repository: upload.Repository, folder: Path) -> None:
     """Tell what will be uploaded, before it is."""
     files = upload.files_of(folder)
     seen = "everybody can see it" if repository.public else "private"
-    new = "" if repository.commit else ", new"
+    new = ", new" if repository.commit is None else ""
     current.console.note(f"Files for {repository.url} ({seen}{new}):")
     rows = [[name, size(number)] for name, number in files.items()]
     for line in table([*rows, ["in all", size(sum(files.values()))]], "  "):
@@ -136,7 +149,7 @@ def _show(current: Session, repository: upload.Repository, folder: Path) -> None
 def _upload(current: Session, repository: upload.Repository, folder: Path) -> str:
     """Upload the files, and say what is left behind if that fails."""
     with leaving("Stopped; nothing was uploaded"):
-        created = not repository.commit
+        created = repository.commit is None
         if created:
             upload.create(repository)
         try:

@@ -39,14 +39,14 @@ class Repository:
         name: ``USER/NAME``.
         url: Its page.
         public: Whether everybody can see it, or will be able to.
-        commit: Its last commit; empty for one that is not there yet.
+        commit: Its last commit; ``None`` for a repository that is not there yet.
         files: What is in it.
     """
 
     name: str
     url: str
     public: bool
-    commit: str = ""
+    commit: str | None = None
     files: tuple[str, ...] = ()
 
 
@@ -93,7 +93,7 @@ def look(name: str, public: bool) -> Repository:
         except RepositoryNotFoundError:
             return Repository(name, page(name), public)
     files = tuple(sibling.rfilename for sibling in info.siblings or ())
-    found = Repository(name, page(name), not info.private, str(info.sha), files)
+    found = Repository(name, page(name), not info.private, info.sha or "", files)
     _check_content(found, public)
     return found
 

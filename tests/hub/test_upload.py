@@ -209,7 +209,13 @@ def test_the_card(seen: Seen, place: Path) -> None:
     assert "The weights are not trained" in card
     check = json.loads(files(hub, "me/public")["check.json"])
     assert (check["verified"], check["trained"]) == (True, False)
-    assert check["load"][-1] == "model = peftsearch.load('public')"
+    assert check["load"] == [
+        "from huggingface_hub import snapshot_download",
+        "snapshot_download('me/public', local_dir='public')",
+        "import peftsearch",
+        "model = peftsearch.load('public')",
+    ]
+    assert "\n".join(check["load"]) in card
     assert str(place) not in card + json.dumps(check)
 
 

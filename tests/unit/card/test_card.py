@@ -198,7 +198,7 @@ def test_what_a_card_says() -> None:
         "| found | 700 | 0.800 ± 0.013 (n = 3) |",
         "| best baseline: random-1 | 998 | 0.750 ± 0.020 (n = 3) |",
         "Trained: 700 of at most 1,000 parameters (budget 1%; the frozen backbone has 100,000)",
-        "snapshot_download('me/found', local_dir='found')\nmodel = load('found')\n```",
+        "```python\nmodel = load('found')\n```",
         "peftsearch run --space 'my space.yaml'",
         "With torch 2.13.0.",
         "- It may be chance.",
