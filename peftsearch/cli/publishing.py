@@ -148,7 +148,7 @@ def _show(current: Session, repository: upload.Repository, folder: Path) -> None
 
 def _upload(current: Session, repository: upload.Repository, folder: Path) -> str:
     """Upload the files, and say what is left behind if that fails."""
-    with leaving("Stopped; nothing was uploaded"):
+    with leaving("Stopped; the upload is not confirmed"):
         created = repository.commit is None
         if created:
             upload.create(repository)
@@ -158,7 +158,7 @@ def _upload(current: Session, repository: upload.Repository, folder: Path) -> st
             if created:
                 remove = paste("hf", "repos", "delete", repository.name)
                 current.console.warn(
-                    f"{repository.url} was created and is empty; it is taken by the next try, or "
-                    f"removed with: {remove}"
+                    f"{repository.url} was created, and is empty unless the commit came through "
+                    f"after all. The same command goes on; this removes it: {remove}"
                 )
             raise

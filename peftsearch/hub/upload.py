@@ -162,7 +162,7 @@ def commit(repository: Repository, folder: Path, message: str) -> str:
         for name in files_of(folder)
     ]
     operations += [CommitOperationDelete(path_in_repo=n) for n in dropped(repository, folder)]
-    with _explained(repository.name):
+    with _explained(repository.name, "The upload is not confirmed"):
         done = HfApi(token=_token()).create_commit(
             repository.name,
             operations,
@@ -195,8 +195,13 @@ def _token() -> str:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Watch the client, and turn its errors into sentences."""
+def _explained(name: str, outcome: str = "Nothing was uploaded") -> Iterator[None]:
+    """Watch the client, and turn its errors into sentences.
+
+    Args:
+        name: The repository.
+        outcome: What is known where an answer did not come.
+    """
     from peftsearch.hub.guard import watched
 
     patience = hub_timeout() if os.environ.get(TIMEOUT_VARIABLE) else _PATIENCE
@@ -206,13 +211,13 @@ def _explained(name: str) -> Iterator[None]:
         except PeftSearchError:
             raise
         except Exception as error:  # the clients raise many unrelated classes
-            reason = _reason(error, name, watch.dead)
+            reason = _reason(error, name, watch.dead, outcome)
             if reason is None:
                 raise
             raise reason from None  # what the client says may quote the request
 
 
-def _reason(error: Exception, name: str, dead: str) -> MissingError | None:
+def _reason(error: Exception, name: str, dead: str, outcome: str) -> MissingError | None:
     """Say why an upload failed; ``None`` if the error has nothing to do with the Hub."""
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
@@ -223,10 +228,10 @@ def _reason(error: Exception, name: str, dead: str) -> MissingError | None:
             return _by_status(status, name, getattr(part, "server_message", None))
     again = "The same command tries it again."
     if dead:
-        return MissingError(f"Nothing was uploaded: {dead}.", again)
+        return MissingError(f"{outcome}: {dead}.", again)
     libraries = {type(part).__module__.partition(".")[0] for part in chain}
     if libraries & {"httpx", "httpx2", "hf_xet"}:
-        return MissingError("Nothing was uploaded: the Hub cannot be reached or broke off.", again)
+        return MissingError(f"{outcome}: the Hub cannot be reached or broke off.", again)
     return None
 
 

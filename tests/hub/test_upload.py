@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -174,7 +175,7 @@ def test_files_are_shown_with_their_sizes_before_the_first_write(seen: Seen) -> 
     assert (public.code, public.out) == (0, f"{hub.url}/me/public\n")
     assert "me/public" not in hub.store.private
     failed = ended["commit fails"].err
-    assert failed.index("Files for") < failed.index("was created and is empty")
+    assert failed.index("Files for") < failed.index("was created, and is empty")
 
 
 def test_an_export_takes_the_place_of_another_in_one_commit(seen: Seen, place: Path) -> None:
@@ -268,7 +269,7 @@ def test_what_breaks_off_is_named(seen: Seen, name: str, text: str) -> None:
     found, repo = ended[name], f"me/{name.replace(' ', '-')}"
     assert (found.code, found.out) == (3, "")
     assert text in found.err
-    assert f"{hub.url}/{repo} was created and is empty" in found.err
+    assert f"{hub.url}/{repo} was created, and is empty" in found.err
     assert f"hf repos delete {repo}" in found.err
     sent = [r for r in hub.requests if r == f"POST /api/models/{repo}/commit/main"]
     times = {"commit fails": 2, "files fail": 0}.get(name, 1)
@@ -293,8 +294,8 @@ def test_a_file_that_cannot_be_sent(hub: LoopbackHub, place: Path) -> None:
     hub.fault("status", "PUT /lfs/", status=500)
     (ended,) = run_child([[TOKEN, *arguments("me/blob", "--debug")]], place, environment(hub))
     assert (ended.code, ended.out) == (3, "")
-    assert f"{hub.url}/me/blob was created and is empty" in ended.err
-    assert "Nothing was uploaded" in ended.err
+    assert f"{hub.url}/me/blob was created, and is empty" in ended.err
+    assert "The upload is not confirmed: 127.0.0.1 answered HTTP 500" in ended.err
     assert TOKEN not in ended.err
     assert files(hub, "me/blob") == {}
 
@@ -324,30 +325,32 @@ def test_an_interrupted_upload_says_what_is_left_and_how_to_go_on(
     accounts(hub)
     hub.fault("slow", "/commit/")
     env = environment(hub, HF_TOKEN=TOKEN, PEFTSEARCH_HUB_TIMEOUT="300")
-    started = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        words = arguments(f"me/stopped-{int(number)}")
-        started[number] = (
-            words,
-            subprocess.Popen(
-                [sys.executable, "-m", "peftsearch", *words],
-                cwd=place,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            ),
-        )
-    for number, (words, process) in started.items():
-        repo = f"me/stopped-{int(number)}"
-        while not any(f"{repo}/commit/" in request for request in hub.requests):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=120)
-        assert (process.returncode, out) == (128 + number, "")
-        assert f"{hub.url}/{repo} was created and is empty" in err
-        assert (
-            f"Stopped; nothing was uploaded. Continue with:\n  peftsearch {' '.join(words)}" in err
-        )
-        assert files(hub, repo) == {}
+    with ExitStack() as stack:
+        started = {
+            number: stack.enter_context(_started(f"me/stopped-{int(number)}", place, env))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        for number, process in started.items():
+            repo = f"me/stopped-{int(number)}"
+            while not any(f"{repo}/commit/" in request for request in hub.requests):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=120)
+            assert (process.returncode, out) == (128 + number, "")
+            assert f"{hub.url}/{repo} was created, and is empty" in err
+            again = f"Continue with:\n  peftsearch {' '.join(arguments(repo))}"
+            assert f"Stopped; the upload is not confirmed. {again}" in err
+            assert files(hub, repo) == {}
+
+
+@contextmanager
+def _started(repo: str, place: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start an upload in a process of its own, which is gone at the end."""
+    command = [sys.executable, "-m", "peftsearch", *arguments(repo)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=place, env=env, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
