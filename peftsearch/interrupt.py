@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -68,3 +70,33 @@ class Interrupt:
             os._exit(128 + signal.SIGINT)
         if self.signal_number is None:
             self.signal_number = int(number)
+
+
+@contextmanager
+def leaving(message: str) -> Iterator[None]:
+    """A context that SIGINT and SIGTERM leave at once, for a call that cannot be asked to stop.
+
+    Args:
+        message: What is to be said then.
+
+    Raises:
+        StoppedError: A signal has arrived.
+    """
+    previous: dict[int, Any] = {}
+
+    def restore() -> None:
+        while previous:
+            number, handler = previous.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        restore()
+        raise StoppedError(int(number), message)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            previous[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        restore()

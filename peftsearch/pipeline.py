@@ -82,6 +82,7 @@ def run_stage(
     to: str | None = None,
     out: Path | None = None,
     python: Path | None = None,
+    load_from: Path | None = None,
 ) -> None:
     """Run one stage on a run directory, again if it is done already.
 
@@ -92,6 +93,7 @@ def run_stage(
         to: For ``export``: the target.
         out: For ``export``: where to write instead of ``export/<target>``.
         python: For ``export``: interpreter in which the target can be imported.
+        load_from: For ``export``: folder that the lines in ``check.json`` load.
 
     Raises:
         ConfigError: An earlier stage is missing.
@@ -112,7 +114,8 @@ def run_stage(
                 hint = paste("peftsearch", stage, run_dir)
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
-            runner.export(to, out, python, interrupt)
+            place = out or directory.file("export", to)
+            runner.export(interrupt, to, place, python=python, load_from=load_from)
         else:
             runner.stage(name, interrupt, again=True)
 
@@ -207,15 +210,13 @@ class _Runner:
         _write_report(self.directory)
         return 0, 0
 
-    def export(
-        self, target: str, out: Path | None, python: Path | None, interrupt: Interrupt
-    ) -> None:
+    def export(self, interrupt: Interrupt, target: str, folder: Path, **options: Any) -> None:
         """Write one export."""
         work = self.work(interrupt)
         from peftsearch.stages import export_to
 
         self.events.emit("export", "start")
-        export_to(work, target, out or self.directory.file("export", target), python)
+        export_to(work, target, folder, **options)
         self.events.emit("export", "finish")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from peftsearch import effort
@@ -35,11 +37,12 @@ def plan(config: RunConfig) -> dict[str, Any]:
     backbone = sketch_backbone(config.model, num_labels(task))
     require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
-    full = build_space(config, backbone.sites, cost)
+    full = build_space(config, backbone, cost)
     budget = resolve(config.budget, backbone.num_parameters)
     space = full.within(budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
     given = given_baselines(config, backbone.sites, cost, budget.limit)
+    refused = _refused(config, uniform, backbone)
     data = _data(config, task)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     return {
@@ -49,16 +52,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "family": backbone.family,
         "backbone_parameters": backbone.num_parameters,
         "head_parameters": backbone.num_head_parameters,
-        "space": {
-            "name": full.name,
-            "sites": len({gate.site for gate in full.gates}),
-            "gates": len(full.gates),
-            "candidates": full.num_candidates,
-            "combine": full.combine,
-            "min_cost": full.min_cost,
-            "max_cost": full.max_cost,
-            "dropped": full.num_candidates - space.num_candidates,
-        },
+        "space": _space(full, space),
         "budget": {
             "requested": budget.requested,
             "limit": budget.limit,
@@ -71,7 +65,28 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "memory_bytes": _memory(config, backbone, space, task),
         "exports": _exports(full, backbone),
         "baselines": sorted([*uniform, *given]),
-        "warnings": _warnings(config, full, budget, uniform) + _notes(full, backbone),
+        "baselines_not_exportable": refused,
+        "warnings": [
+            *_warnings(config, full, budget, uniform),
+            *_marked(refused),
+            *_notes(full, backbone),
+        ],
+    }
+
+
+def _space(full: Any, space: Any) -> dict[str, Any]:
+    """Return the size of the space, what was taken out of it, and what does not fit the budget."""
+    return {
+        "name": full.name,
+        "sites": len({gate.site for gate in full.gates}),
+        "gates": len(full.gates),
+        "candidates": full.num_candidates,
+        "combine": full.combine,
+        "min_cost": full.min_cost,
+        "max_cost": full.max_cost,
+        "dropped": full.num_candidates - space.num_candidates,
+        "exportable_to": list(full.exportable_to),
+        "removed": [removed.to_json() for removed in full.removed],
     }
 
 
@@ -82,9 +97,12 @@ def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any
     left = config.trainings - effort.supernet_trainings(config, config.search.valid_rows)
     steps = round(shares[-1] * config.retrain.steps)
     baselines = (named + config.retrain.random_baselines) * config.seeds
+    searches, raced = config.search.seeds, effort.affordable(left, shares, scoring)
+    if config.architecture is not None:
+        searches = raced = 0
     return [
-        {"name": "search", "steps": config.search.steps, "trainings": config.search.seeds},
-        {"name": "race", "steps": steps, "trainings": effort.affordable(left, shares, scoring)},
+        {"name": "search", "steps": config.search.steps, "trainings": searches},
+        {"name": "race", "steps": steps, "trainings": raced},
         {"name": "retrain", "steps": config.retrain.steps, "trainings": config.seeds},
         {"name": "baselines", "steps": config.retrain.steps, "trainings": baselines},
     ]
@@ -92,7 +110,8 @@ def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any
 
 def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
     """Return the whole run in single trainings: search and race by their limit, and the rest."""
-    return config.trainings + float(sum(stage["trainings"] for stage in stages[2:]))
+    searched = config.trainings if config.architecture is None else 0.0
+    return searched + float(sum(stage["trainings"] for stage in stages[2:]))
 
 
 def _data(config: RunConfig, task: Any) -> dict[str, int | None]:
@@ -132,22 +151,53 @@ def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str
 
 
 def _exports(space: Any, backbone: Any) -> dict[str, dict[str, Any]]:
-    """Say for each target whether it can hold every candidate of the space."""
-    from peftsearch.architecture import Choice
+    """Say for each target whether it can hold the whole space, each of its methods, and why not."""
     from peftsearch.catalogue import exporters
-    from peftsearch.export.writing import problems_alone
+    from peftsearch.export.narrowing import held
 
     found: dict[str, dict[str, Any]] = {}
-    choices = [
-        Choice(gate.site.id, c.method, c.size, c.modules, c.num_params)
-        for gate, c in space.choices()
-        if c.num_params
-    ]
+    before = _candidates(space)
     for target in exporters():
-        problems = problems_alone(target, choices, backbone)
-        reasons = sorted({f"{p.method}: {p.reason}" for p in problems})
-        found[target] = {"ok": not problems, "reasons": reasons}
+        part = held(space, [target], backbone)
+        after = _candidates(part)
+        methods = {
+            method: "yes" if after[method] == number else "in part" if after[method] else "no"
+            for method, number in before.items()
+        }
+        by_reason: dict[str, list[str]] = {}
+        for removed in part.removed:
+            by_reason.setdefault(removed.reason, []).append(removed.method)
+        reasons = [f"{', '.join(named)}: {reason}" for reason, named in by_reason.items()]
+        found[target] = {"ok": not part.removed, "methods": methods, "reasons": reasons}
     return found
+
+
+def _candidates(space: Any) -> Counter[str]:
+    """Count the candidates of each method."""
+    return Counter(c.method for _, c in space.choices() if c.num_params)
+
+
+def _refused(config: RunConfig, uniform: Mapping[str, Any], backbone: Any) -> dict[str, list[str]]:
+    """Return the targets of ``exportable_to`` that cannot hold a uniform baseline, by its name."""
+    from peftsearch.architecture import Architecture
+    from peftsearch.export.writing import problems
+
+    found: dict[str, list[str]] = {}
+    for name, choices in sorted(uniform.items()):
+        architecture = Architecture(config.model, "", 0, "", 0, choices)
+        wanted = dict.fromkeys(config.exportable_to)
+        refusing = [t for t in wanted if problems(t, architecture, backbone)]
+        if refusing:
+            found[name] = refusing
+    return found
+
+
+def _marked(refused: Mapping[str, list[str]]) -> list[str]:
+    """Say which baselines the search is compared with though they cannot be exported."""
+    if not refused:
+        return []
+    names = "; ".join(f"{name} ({', '.join(targets)})" for name, targets in refused.items())
+    return [f"Baselines that are compared with, and marked as not exportable: {names}."]
 
 
 def _notes(space: Any, backbone: Any) -> list[str]:

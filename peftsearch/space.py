@@ -7,7 +7,7 @@ Place in the flow: sites -> space -> supernet; what ``space.json`` holds. It is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from peftsearch.architecture import NONE
@@ -63,13 +63,60 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """Candidates of one method that a space went without, all for one reason.
+
+    Attributes:
+        method: Method name.
+        targets: Export targets that cannot hold them.
+        reason: Why not, as part of a sentence.
+        sites: Sites that had such candidates.
+        candidates: How many there were.
+    """
+
+    method: str
+    targets: tuple[str, ...]
+    reason: str
+    sites: int
+    candidates: int
+
+    def __str__(self) -> str:
+        """Return one line for humans."""
+        return (
+            f"{self.method} removed at {_plural(self.sites, 'site')} "
+            f"({_plural(self.candidates, 'candidate')}) for {', '.join(self.targets)}: "
+            f"{self.reason}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one entry of ``removed`` in ``space.json``."""
+        return {**asdict(self), "targets": list(self.targets)}
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+@dataclass(frozen=True)
 class SearchSpace:
-    """A space applied to the sites of one backbone."""
+    """A space applied to the sites of one backbone.
+
+    Attributes:
+        name: As in its YAML.
+        description: As in its YAML.
+        combine: As in its YAML.
+        gates: The decisions, in the order of the sites.
+        exportable_to: Export targets that it was narrowed to, each of which can hold every
+            architecture but the empty one.
+        removed: What it lost by that.
+    """
 
     name: str
     description: str
     combine: str
     gates: tuple[Gate, ...]
+    exportable_to: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
 
     @property
     def num_candidates(self) -> int:
@@ -114,15 +161,20 @@ class SearchSpace:
             for gate in self.gates
         ]
         kept = tuple(gate for gate in gates if len(gate.candidates) > 1)
-        return SearchSpace(self.name, self.description, self.combine, kept)
+        return replace(self, gates=kept)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``space.json``."""
+        """Return the content of ``space.json``; what it was narrowed to only if it was."""
+        narrowed = {
+            "exportable_to": list(self.exportable_to),
+            "removed": [one.to_json() for one in self.removed],
+        }
         return {
             "format": 1,
             "name": self.name,
             "description": self.description,
             "combine": self.combine,
+            **(narrowed if self.exportable_to else {}),
             "gates": [_gate_json(gate) for gate in self.gates],
         }
 
@@ -139,7 +191,11 @@ class SearchSpace:
             )
             for g in data["gates"]
         )
-        return cls(data["name"], data["description"], data["combine"], gates)
+        removed = tuple(
+            Removed(**{**one, "targets": tuple(one["targets"])}) for one in data.get("removed", ())
+        )
+        targets = tuple(data.get("exportable_to", ()))
+        return cls(data["name"], data["description"], data["combine"], gates, targets, removed)
 
 
 def _gate_json(gate: Gate) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def prepare(work: Workspace) -> int:
             "sites": [site.to_json() for site in backbone.sites],
         },
     )
+    for removed in work.full_space.removed:
+        work.session.events.emit("prepare", "narrowed", text=str(removed))
     run.write_json("space.json", work.space.to_json())
     work.features.tokenise()
     return 0
@@ -119,6 +121,8 @@ def run_baselines(work: Workspace) -> int:
         architecture = work.architecture(choices)
         folder = run.file("baselines", name)
         architecture.save(folder / "architecture.json")
+        refused = work.not_exportable_to(architecture)
+        marked = {"not_exportable_to": refused} if refused else {}
         if architecture.to_json()["choices"] == found:
             result = read_json(run.file("retrain", "metrics.json"))
             result.pop("name")
@@ -130,7 +134,7 @@ def run_baselines(work: Workspace) -> int:
                 write_json(folder / DIVERGED, {"format": 1, "name": name, "message": str(error)})
                 continue
         (folder / DIVERGED).unlink(missing_ok=True)
-        write_json(folder / "metrics.json", {"format": 1, "name": name, **result})
+        write_json(folder / "metrics.json", {"format": 1, "name": name, **result, **marked})
     return config.retrain.steps * config.seeds * trained
 
 
@@ -155,7 +159,11 @@ def export(work: Workspace) -> int:
 
 
 def export_to(
-    work: Workspace, target: str, folder: Path, python: Path | None = None
+    work: Workspace,
+    target: str,
+    folder: Path,
+    python: Path | None = None,
+    load_from: Path | None = None,
 ) -> dict[str, Any]:
     """Write one export of the first seed's weights and verify it by loading it back.
 
@@ -166,6 +174,7 @@ def export_to(
         target: Name of the exporter.
         folder: Where to write.
         python: Interpreter in which the target can be imported, where this one cannot.
+        load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
 
     Raises:
         ExportError: The target cannot hold the architecture, or does not reproduce it.
@@ -175,11 +184,17 @@ def export_to(
     if found:
         raise writing.refusal(target, found)
     writing.check_place(folder)
-    return writing.export(replace(make_bundle(work, architecture), python=python), target, folder)
+    bundle = replace(make_bundle(work, architecture), python=python)
+    return writing.export(bundle, target, folder, load_from)
 
 
 def export_untrained(
-    path: Path, target: str, folder: Path, labels: int | None = None, python: Path | None = None
+    path: Path,
+    target: str,
+    folder: Path,
+    labels: int | None = None,
+    python: Path | None = None,
+    load_from: Path | None = None,
 ) -> dict[str, Any]:
     """Export an architecture with fresh weights, for a training elsewhere; no run is needed.
 
@@ -189,6 +204,7 @@ def export_untrained(
         folder: Where to write.
         labels: Labels of a classification head; by default those of the architecture's task.
         python: Interpreter in which the target can be imported, where this one cannot.
+        load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
 
     Raises:
         ConfigError: The file is no architecture, or its task is not registered here.
@@ -212,7 +228,7 @@ def export_untrained(
     inputs = sample_inputs(backbone.model)
     assert inputs is not None  # a model of any other kind is not loaded
     bundle = untrained(architecture, backbone, inputs)
-    return writing.export(replace(bundle, python=python), target, folder)
+    return writing.export(replace(bundle, python=python), target, folder, load_from)
 
 
 def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:

@@ -73,7 +73,9 @@ def _config(run: Path) -> dict[str, Any]:
 
 def _entry(path: Path) -> dict[str, Any]:
     data = read_json(path)
-    return {key: data[key] for key in ("mean", "sd", "n", "values", "num_params")}
+    entry = {key: data[key] for key in ("mean", "sd", "n", "values", "num_params")}
+    marked = data.get("not_exportable_to")
+    return {**entry, "not_exportable_to": marked} if marked else entry
 
 
 def _cost(run: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +150,7 @@ class _Facts:
         """Return what a reader must know before believing the result."""
         checks = (
             self._baseline_won,
+            self._baseline_not_exportable,
             self._within_noise,
             self._budget,
             self._one_seed,
@@ -168,6 +171,19 @@ class _Facts:
         if best is None or not self.baseline_won():
             return None
         return "baseline_won", f"{best[0]} scores higher than the found architecture on test."
+
+    def _baseline_not_exportable(self) -> tuple[str, str] | None:
+        best = self.best()
+        if best is None or "not_exportable_to" not in best[1]:
+            return None
+        targets = ", ".join(best[1]["not_exportable_to"])
+        able = {name: b for name, b in self.baselines.items() if "not_exportable_to" not in b}
+        other = max(able, key=lambda name: able[name]["mean"], default=None)
+        best_able = f"{other} with {spread_text(able[other])}" if other else "none"
+        return "baseline_not_exportable", (
+            f"The search was narrowed to what {targets} can hold; the best baseline {best[0]} was "
+            f"not, and cannot be exported there. The best baseline that can: {best_able}."
+        )
 
     def _diverged(self) -> tuple[str, str] | None:
         paths = sorted(self.run.glob(f"baselines/*/{DIVERGED}"))

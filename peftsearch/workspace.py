@@ -17,6 +17,8 @@ from peftsearch.carrying import carried
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
 from peftsearch.errors import ConfigError
+from peftsearch.export.narrowing import narrowed
+from peftsearch.export.writing import problems
 from peftsearch.formats import Feature, Format, make_format
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
@@ -33,11 +35,12 @@ def num_labels(task: Task) -> int:
     return max(1, len(task.labels))
 
 
-def build_space(config: RunConfig, sites: list[Site], cost: Cost) -> SearchSpace:
-    """Read the configured space and apply it to the sites of a backbone."""
+def build_space(config: RunConfig, backbone: Backbone, cost: Cost) -> SearchSpace:
+    """Read the configured space, apply it to a backbone, and narrow it to ``exportable_to``."""
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
-    return apply_space(spec, sites, method_facts(), cost)
+    space = apply_space(spec, backbone.sites, method_facts(), cost)
+    return narrowed(space, config.exportable_to, backbone)
 
 
 def given_baselines(
@@ -195,7 +198,7 @@ class Workspace:
     @cached_property
     def full_space(self) -> SearchSpace:
         """The space before the budget is applied."""
-        return build_space(self.config, self.backbone.sites, self.cost)
+        return build_space(self.config, self.backbone, self.cost)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -215,6 +218,11 @@ class Workspace:
             limit=self.budget.limit,
             choices=complete(choices, self.backbone.sites),
         )
+
+    def not_exportable_to(self, architecture: Architecture) -> list[str]:
+        """Return the targets of ``exportable_to`` that cannot hold an architecture."""
+        wanted = dict.fromkeys(self.config.exportable_to)
+        return [name for name in wanted if problems(name, architecture, self.backbone)]
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""

@@ -68,6 +68,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
             "peftsearch export runs/NAME --to native",
             "peftsearch export runs/NAME --to peft --out adapter",
             "peftsearch export architecture.json --untrained --to peft --out adapter",
+            "peftsearch export runs/NAME --to hub --repo USER/NAME",
         ),
     ),
     (

@@ -20,6 +20,7 @@ _KEYS: dict[str, Any] = {
     "task": o.Task,
     "data": o.Data,
     "space": o.Space,
+    "exportable_to": o.ExportableTo,
     "budget": o.Budget,
     "preset": o.Preset,
     "strategy": o.Strategy,

@@ -10,6 +10,7 @@ import typer
 from peftsearch import config as configuration
 from peftsearch import environment
 from peftsearch.cli import options as o
+from peftsearch.cli import publishing
 from peftsearch.cli.checking import Checked, check_architecture, kind_of, validate
 from peftsearch.cli.rendering import (
     architecture_lines,
@@ -96,7 +97,7 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         return [
             {"name": card.name, "description": card.title}
             for card in catalogue.exporters().values()
-        ]
+        ] + [{"name": publishing.HUB, "description": publishing.TITLE}]
     return [{"name": name, "description": text} for name, text in catalogue.models().items()]
 
 

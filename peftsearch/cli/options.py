@@ -31,6 +31,12 @@ def _spaces() -> list[str]:
     return list(spaces())
 
 
+def _exporters() -> list[str]:
+    from peftsearch.catalogue import exporters
+
+    return list(exporters())
+
+
 def _strategies() -> list[str]:
     from peftsearch.catalogue import strategies
 
@@ -86,6 +92,17 @@ Space = Annotated[
         metavar="NAME|FILE.yaml",
         autocompletion=_completer(_spaces),
         text="Search space (see: list spaces). Default: default.",
+    ),
+]
+ExportableTo = Annotated[
+    str | None,
+    option(
+        "--exportable-to",
+        panel=WHAT,
+        metavar="NAME,NAME,...",
+        autocompletion=_completer(_exporters),
+        text="Search only for what each of these can hold (see: list exporters). Default: "
+        "anything.",
     ),
 ]
 Budget = Annotated[

@@ -11,7 +11,7 @@ from typing import Any
 from peftsearch.architecture import NONE, Architecture
 from peftsearch.config import RunConfig
 from peftsearch.errors import paste
-from peftsearch.space import MethodFacts
+from peftsearch.space import MethodFacts, Removed
 from peftsearch.space_spec import SpaceSpec
 
 _LABEL = 11
@@ -52,13 +52,19 @@ def _measured(entry: Mapping[str, Any]) -> str:
     return f"{entry['mean']:.3f} ({spread}n = {entry['n']})"
 
 
+def _mark(entry: Mapping[str, Any]) -> str:
+    """Say where a baseline cannot be exported to, if the run was narrowed to that."""
+    targets = entry.get("not_exportable_to", ())
+    return f"  (not for {', '.join(targets)})" if targets else ""
+
+
 def score_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the headline, and the found architecture above its baselines, best first."""
     found, budget = summary["found"], summary["budget"]
     rows = [["found", _measured(found), f"{found['num_params']:,} parameters"]]
     up = bool(summary.get("higher_is_better", True))
     baselines = sorted(summary["baselines"].items(), key=lambda b: b[1]["mean"], reverse=up)
-    rows += [[n, _measured(b), f"{b['num_params']:,} parameters"] for n, b in baselines]
+    rows += [[n, _measured(b), f"{b['num_params']:,} parameters{_mark(b)}"] for n, b in baselines]
     head = f", head {budget['head']:,} apart" if budget.get("head") else ""
     return [
         *([str(summary["headline"])] if summary.get("headline") else []),
@@ -95,12 +101,37 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
             f"{space['name']}: {space['sites']} sites, {space['gates']} gates, "
             f"{space['candidates']} candidates, combine {space['combine']}",
         ),
+        *_narrowing_lines(space),
         _labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
         _labelled(
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
     ]
+
+
+def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:
+    """Return what the space was narrowed to, and a line for each method and reason."""
+    targets = space["exportable_to"]
+    if not targets:
+        return []
+    removed = [Removed(**{**one, "targets": tuple(one["targets"])}) for one in space["removed"]]
+    kept = "" if removed else ": it was before"
+    first = _labelled("", f"everything in it can be exported to {', '.join(targets)}{kept}")
+    return [first, *(_labelled("", f"  {one}") for one in removed)]
+
+
+def _fit(check: Mapping[str, Any]) -> str:
+    """Say whether a target can hold a whole space, and else which of its methods it cannot."""
+    if check["ok"]:
+        return "all"
+    answers = check["methods"]
+    not_held = [method for method, answer in answers.items() if answer == "no"]
+    in_part = [method for method, answer in answers.items() if answer == "in part"]
+    if len(not_held) == len(answers):
+        return "nothing"
+    parts = [f"not {', '.join(not_held)}"] if not_held else []
+    return "; ".join([*parts, *([f"{', '.join(in_part)} in part"] if in_part else [])])
 
 
 def _data_line(data: Mapping[str, Any]) -> str:
@@ -142,7 +173,7 @@ def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list
     lines.append(_labelled("memory", _memory_line(plan["memory_bytes"])))
     label = "export"
     for target, check in plan["exports"].items():
-        lines.append(_labelled(label, f"{target}: {'yes' if check['ok'] else 'no'}"))
+        lines.append(_labelled(label, f"{target}: {_fit(check)}"))
         lines += [_labelled("", f"  {reason}") for reason in check["reasons"]]
         label = ""
     lines += [f"Warning: {text}" for text in plan["warnings"]]

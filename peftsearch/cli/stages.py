@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from peftsearch.cli import options as o
+from peftsearch.cli import publishing
 from peftsearch.cli.session import Session, session
 from peftsearch.config.values import require_known
 from peftsearch.errors import ConfigError
@@ -113,41 +114,58 @@ def export(
     target_python: TargetPython = None,
     untrained: Untrained = False,
     labels: Labels = None,
+    repo: publishing.Repo = None,
+    form: publishing.From = None,
+    public: publishing.Public = False,
+    dry_run: publishing.DryRun = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
 ) -> None:
-    """Write the model for another trainer.
+    """Write the model for another trainer, or upload it.
 
     What is written is checked by loading it back. Reads architecture.json and
     retrain/. Writes export/<format>/, or --out.
+
+    With --to hub the export gets a model card (README.md), its files are listed, and then
+    uploaded in one commit: to a new repository or in the place of an earlier export. A new
+    one is private.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
         from peftsearch.catalogue import exporters
 
-        require_known(to, list(exporters()), "--to", "exporters")
+        require_known(to, [*exporters(), publishing.HUB], "--to", "exporters")
+        wanted = publishing.publication(to, repo, form, public, dry_run)
         if out is not None and out.exists() and not out.is_dir():
             raise ConfigError(f"{out} is a file, not a folder.", "Choose another with --out DIR.")
         if target_python is not None and not target_python.is_file():
             raise ConfigError(f"--target-python: {target_python} does not exist.")
-        if untrained:
-            _export_untrained(run, to, out, labels, target_python)
+        if untrained and out is None:
+            message = "--untrained is not part of a run."
+            raise ConfigError(message, "Say where to write: --out DIR")
+        given = {} if target_python is None else {"python": target_python}
+
+        def write(target: str, folder: Path | None, **more: Any) -> None:
+            if untrained and folder is not None:
+                _export_untrained(run, target, folder, labels, **given, **more)
+            else:
+                stage(current, "export", run, to=target, out=folder, **given, **more)
+
+        if wanted is None:
+            write(to, out)
+            done(current, "export", run, out or run / "export" / to)
         else:
-            python = {} if target_python is None else {"python": target_python}
-            stage(current, "export", run, to=to, out=out, **python)
-        done(current, "export", run, out or run / "export" / to)
+            publishing.publish(current, wanted, run, out or run / "export" / to, write)
 
 
 def _export_untrained(
-    run: Path, to: str, out: Path | None, labels: int | None, python: Path | None
+    run: Path, to: str, out: Path, labels: int | None, **options: Path | None
 ) -> None:
     """Export the architecture of a run, or of a file, with fresh weights."""
-    if out is None:
-        raise ConfigError("--untrained is not part of a run.", "Say where to write: --out DIR")
     from peftsearch.stages import export_untrained
 
     path = run / "architecture.json" if run.is_dir() else run
-    export_untrained(path, to, out, labels, python)
+    export_untrained(path, to, out, labels, **options)
 
 
 def report(

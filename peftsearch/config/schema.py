@@ -143,6 +143,8 @@ class RunConfig:
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
         space: Name of a search space, or a space YAML file.
+        exportable_to: Names of exporters, each of which can hold whatever is found: candidates
+            that one of them cannot hold are left out of the space.
         strategy: How the architecture is found, see ``peftsearch list strategies``.
         architecture: An ``architecture.json`` that is trained instead of searching for one; model,
             task and budget are its own where they are not given.
@@ -170,6 +172,7 @@ class RunConfig:
     data: str | None = None
     budget: str = "1%"
     space: str = "default"
+    exportable_to: tuple[str, ...] = ()
     strategy: str = "priced"
     architecture: str | None = None
     trainings: float = _range(3.9, 0, above=True)

@@ -80,7 +80,7 @@ def _typed(leaf: Leaf, value: Any, where: str) -> Any:
         if not isinstance(value, bool):
             raise wrong
     elif leaf.kind == "list":
-        entries = [value] if isinstance(value, str) else value
+        entries = from_text(value, "list") if isinstance(value, str) else value
         if not isinstance(entries, (list, tuple)) or any(not isinstance(e, str) for e in entries):
             raise wrong
         return tuple(entries)
@@ -132,7 +132,7 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
         require_known(value, names.spaces, f"{where}space", "spaces")
     if leaf.path == "strategy":
         require_known(value, names.strategies, f"{where}strategy", "strategies")
-    if leaf.path == "export.targets":
+    if leaf.path in ("export.targets", "exportable_to"):
         for target in value:
             require_known(target, names.exporters, f"{where}{leaf.path}", "exporters")
 

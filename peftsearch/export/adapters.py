@@ -119,7 +119,11 @@ def _one_sided(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
         twin = f"{stack}.{layer:02d}.{other.get(part, '')}"
         if stack == "decoder" and choice.method in ("lora", "ia3") and part in other:
             if (twin, kind) not in there:
-                yield choice, f"adapters would put the same on {twin}, which has no such choice"
+                yield (
+                    choice,
+                    f"adapters would put the same on the layer's {other[part]}, which has no such "
+                    "choice",
+                )
 
 
 def _meeting(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peftsearch.architecture import Architecture, Choice
+from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone
 from peftsearch.catalogue import exporters
-from peftsearch.errors import ConfigError, ExportError
+from peftsearch.errors import ConfigError, ExportError, paste
 from peftsearch.export.base import (
     TOLERANCE,
     Bundle,
@@ -48,23 +48,16 @@ def problems(target: str, architecture: Architecture, backbone: Backbone) -> lis
     return found + [each for each in more if (each.site, each.method) not in known]
 
 
-def problems_alone(target: str, choices: Iterable[Choice], backbone: Backbone) -> list[Problem]:
-    """Return the choices that a target cannot hold even if they are the only one."""
-    name = backbone.name
-    return [
-        problem
-        for choice in choices
-        for problem in problems(target, Architecture(name, "", 0, "", 0, (choice,)), backbone)
-    ]
-
-
-def export(bundle: Bundle, target: str, folder: Path) -> dict[str, Any]:
+def export(
+    bundle: Bundle, target: str, folder: Path, load_from: Path | None = None
+) -> dict[str, Any]:
     """Write an export, verify it, and only then put it in its place.
 
     Args:
         bundle: What to write.
         target: Name of the exporter.
         folder: Where to; an export that is there already is replaced.
+        load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
 
     Returns:
         The content of ``check.json``.
@@ -85,7 +78,8 @@ def export(bundle: Bundle, target: str, folder: Path) -> dict[str, Any]:
         check = verdict(bundle, target, module.verify(bundle, temporary))
         if not check["verified"]:
             raise ExportError(f"The {target} export does not reproduce the model: {_wrong(check)}.")
-        write_json(temporary / CHECK, {**check, "load": module.snippet(bundle, folder)})
+        check["load"] = module.snippet(bundle, load_from or folder)
+        write_json(temporary / CHECK, check)
         _move(temporary, folder)
     return check
 
@@ -95,7 +89,8 @@ def refusal(target: str, found: list[Problem]) -> ExportError:
     lines = "\n".join(f"  {p.site}: {p.method}: {p.reason}" for p in found)
     return ExportError(
         f"{target} cannot express this architecture:\n{lines}",
-        "Use --to native, or search again with --space peft_lossless.",
+        "Use native, which holds everything, or search again for what it can hold: "
+        + paste("peftsearch", "run", "--exportable-to", target),
     )
 
 
@@ -109,6 +104,7 @@ def verdict(bundle: Bundle, target: str, evidence: Evidence) -> dict[str, Any]:
     return {
         "format": 1,
         "target": target,
+        "trained": bundle.trained and evidence.wanted is None,
         "verified": counted and largest <= tolerance,
         "max_logit_difference": largest,
         "tolerance": tolerance,

@@ -55,7 +55,7 @@ class Watch:
     _downloads: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def send(self, original: Callable[..., Any], request: Any, **options: Any) -> Any:
-        """Send one request, at most twice; after a failure of the Hub send none at all.
+        """Send one request, a question at most twice; after a failure of the Hub send none at all.
 
         Raises:
             HubDown: The Hub fails, or failed before.
@@ -67,7 +67,8 @@ class Watch:
             self._limit(request, 1.0)
             return original(request, **options)
         self._count(request)
-        for last in (False, True):
+        question = request.method in ("GET", "HEAD")  # what changes something is sent once
+        for last in (False, True) if question else (True,):
             if self.dead:
                 raise HubDown(self.dead)
             pause = PAUSE_SECONDS

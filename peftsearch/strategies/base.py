@@ -139,15 +139,15 @@ def different(contestants: Iterable[Contestant]) -> list[Contestant]:
 def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
     """Return the uniform architecture of every method of the space.
 
-    Where it cannot be trained here (a table holds its own space only), the nearest one of the
-    space stands for it.
+    Where it cannot be trained here (a table holds its own space only), or not be exported to where
+    it must, the nearest one of the space stands for it.
     """
     methods = {candidate.method for _, candidate in work.space.choices()}
     named = baselines.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit)
     found = []
     for name, choices in baselines.inside(named, methods).items():
         architecture = work.architecture(choices)
-        if not trials.knows(architecture):
+        if not trials.knows(architecture) or work.not_exportable_to(architecture):
             own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.budget.limit)
             if own is None:
                 continue

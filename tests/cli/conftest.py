@@ -47,6 +47,16 @@ PLAN: dict[str, Any] = {
         "combine": "one",
         "min_cost": 16,
         "max_cost": 90000,
+        "exportable_to": ["peft", "merged"],
+        "removed": [
+            {
+                "method": "prefix",
+                "targets": ["peft"],
+                "reason": "PEFT has none",
+                "sites": 4,
+                "candidates": 8,
+            }
+        ],
     },
     "budget": {"requested": "1%", "limit": 2850, "denominator": 285000, "binds": True},
     "data": {"search_train": 1000, "search_valid": 400, "selection": 200, "test": None},
@@ -57,8 +67,13 @@ PLAN: dict[str, Any] = {
     "single_trainings": 9.5,
     "memory_bytes": {"weights": 1200000, "note": "an estimate"},
     "exports": {
-        "native": {"ok": True, "reasons": []},
-        "peft": {"ok": False, "reasons": ["prefix at 4 sites"]},
+        "native": {"ok": True, "methods": {"lora": "yes", "prefix": "yes"}, "reasons": []},
+        "peft": {
+            "ok": False,
+            "methods": {"lora": "yes", "prefix": "no", "bitfit": "in part"},
+            "reasons": ["prefix: PEFT has none"],
+        },
+        "other": {"ok": False, "methods": {"lora": "no"}, "reasons": ["lora: it has none"]},
     },
     "warnings": ["One seed says little."],
 }

@@ -136,6 +136,8 @@ def test_errors_of_libraries_become_sentences(invoke, pipeline, error, code, tex
         (("run", "--out", "old"), "peftsearch run --resume old"),
         (("plan", "--out", "old"), "old is not empty."),
         (("export", "old", "--to", "pfet"), 'Did you mean "peft"?'),
+        (("plan", "--exportable-to", "native,pfet"), 'exportable_to "pfet" is not known.'),
+        (("run", "--exportable-to", "native,pfet"), 'Did you mean "peft"?'),
         (("export", "old", "--to", "peft", "--target-python", "no"), "no does not exist"),
         (("export", "a.json", "--to", "peft", "--untrained"), "--out DIR"),
         (("search", "no"), "no is not a run directory"),

@@ -53,6 +53,7 @@ def test_lists_name_what_is_registered(invoke):
     assert all(f"\n{name} " in models for name in MODEL_DIRS)
     assert "micro-nli" in invoke("list", "tasks").out
     assert "peft" in invoke("list", "exporters").out
+    assert "\nhub " in invoke("list", "exporters").out
     listed = json.loads(invoke("list", "spaces", "--json").out)["spaces"]
     assert [entry["name"] for entry in listed] == list(spaces())
 

@@ -26,11 +26,13 @@ def test_run_without_options_is_the_built_in_default(invoke, pipeline):
 
 def test_options_reach_the_configuration(invoke, pipeline):
     words = "run --model m --task rte --data d --budget 5k --space default --preset standard"
+    words += " --exportable-to peft,merged"
     more = "--seed 4 --seeds 2 --train-rows 30 --test-rows 40 --out o --precision bf16"
     last = "--device cpu --set search.arch_lr=0.01 --set learning_rates.lora=1e-3"
     assert invoke(*words.split(), *more.split(), *last.split()).code == 0
     config = pipeline.calls[0][1]["config"]
     assert (config.model, config.task, config.data, config.budget) == ("m", "rte", "d", "5k")
+    assert config.exportable_to == ("peft", "merged")
     assert (config.seed, config.seeds, config.out) == (4, 2, "o")
     assert (config.train_rows, config.test_rows) == (30, 40)
     assert (config.precision, config.device) == ("bf16", "cpu")
@@ -137,7 +139,11 @@ def test_plan_says_all_that_is_needed_to_decide(invoke, pipeline):
         "retrain 3 x 200",
         "9.5 single trainings",
         "weights 1.1 MiB (an estimate)",
-        "peft: no\n               prefix at 4 sites\n",
+        "everything in it can be exported to peft, merged\n",
+        "\n               prefix removed at 4 sites (8 candidates) for peft: PEFT has none\n",
+        "native: all\n",
+        "peft: not prefix; bitfit in part\n               prefix: PEFT has none\n",
+        "other: nothing\n               lora: it has none\n",
         "Warning: One seed says little.",
         "Next: peftsearch run --seed 3\n",
     ):

@@ -1,7 +1,8 @@
 """A small server on the loopback that speaks the Hub's protocol to the real clients.
 
-It answers what ``transformers`` and ``datasets`` ask for (``huggingface_hub`` 1 and 2), logs every
-request, and can be told to fail in each of the ways a Hub fails.
+It answers what ``transformers`` and ``datasets`` ask for (``huggingface_hub`` 1 and 2), takes
+uploads (:mod:`tests.hub.writing`), logs every request, and can be told to fail in each of the ways
+a Hub fails.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
+
+from tests.hub.writing import Answer, Store
 
 SHA = "5" * 40
 Kind = Literal["status", "gated", "missing", "slow", "cut", "stall"]
@@ -66,14 +69,15 @@ class LoopbackHub:
         home: Path,
         redirects: dict[str, str] | None = None,
     ) -> None:
-        self.repositories = repositories
+        self.repositories = dict(repositories)  # what is uploaded is this Hub's alone
+        self.store = Store(self.repositories)
         self.home = home
         self.redirects = redirects or {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.stopping = threading.Event()
         self._server: ThreadingHTTPServer | None = _Server(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = self.store.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def fault(self, kind: Kind, pattern: str = "", **options: Any) -> None:
@@ -135,12 +139,20 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
         def do_HEAD(self) -> None:
             self._serve()
 
+        def do_POST(self) -> None:
+            self._serve()
+
+        def do_PUT(self) -> None:
+            self._serve()
+
         def log_message(self, format: str, *args: Any) -> None:
             """Keep quiet: :attr:`LoopbackHub.requests` is the log."""
 
         def _serve(self) -> None:
             request = f"{self.command} {self.path}"
             hub.requests.append(request)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             fault = hub.match(request)
             if fault is not None and fault.kind == "slow":
                 hub.stopping.wait(fault.seconds)
@@ -151,8 +163,10 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
             elif fault is not None and fault.kind == "missing":
                 self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             else:
-                status, body, headers = _route(hub, unquote(urlsplit(self.path).path))
-                self._answer(status, body, headers, fault)
+                path = unquote(urlsplit(self.path).path)
+                found = hub.store.answer(self.command, path, token, body)
+                status, content, headers = found or _route(hub, path, token)
+                self._answer(status, content, headers, fault)
 
         def _answer(
             self, status: int, body: bytes, headers: dict[str, str], fault: Fault | None = None
@@ -176,7 +190,7 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _route(hub: LoopbackHub, path: str) -> tuple[int, bytes, dict[str, str]]:
+def _route(hub: LoopbackHub, path: str, token: str) -> Answer:
     found = _FILE.fullmatch(path) or _API.fullmatch(path)
     if found is None:
         return 404, b"{}", {}
@@ -185,7 +199,7 @@ def _route(hub: LoopbackHub, path: str) -> tuple[int, bytes, dict[str, str]]:
         return 307, b"", {"Location": path.replace(parts["id"], hub.redirects[parts["id"]], 1)}
     kind = "datasets" if (parts["kind"] or "").startswith("datasets") else "models"
     files = hub.repositories.get(f"{kind}/{parts['id']}")
-    if files is None:
+    if files is None or not hub.store.sees(f"{kind}/{parts['id']}", token):
         return 404, b"{}", {"X-Error-Code": "RepoNotFound"}
     if parts["revision"] not in (None, "main", SHA):
         return 404, b"{}", {"X-Error-Code": "RevisionNotFound"}
@@ -195,7 +209,9 @@ def _route(hub: LoopbackHub, path: str) -> tuple[int, bytes, dict[str, str]]:
             return 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": SHA}
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         return 200, content, {"X-Repo-Commit": SHA, "ETag": etag}
-    answer: Any = {"id": parts["id"], "sha": SHA}
+    private = parts["id"] in hub.store.private
+    siblings = [{"rfilename": name} for name in files]
+    answer: Any = {"id": parts["id"], "sha": SHA, "private": private, "siblings": siblings}
     if parts["what"] == "tree":
         answer = _tree(files, parts["path"] or "")
     return 200, json.dumps(answer).encode(), {"Content-Type": "application/json"}

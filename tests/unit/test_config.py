@@ -194,6 +194,11 @@ def test_all_problems_of_all_layers_at_once(tmp_path: Path) -> None:
         ("device", "gpu", 'device "gpu" is not known. Use auto, cpu, mps, cuda or cuda:N.'),
         ("space", "defalt", 'space "defalt" is not known. Did you mean "default"?'),
         ("export.targets", ["peft", "natve"], 'Did you mean "native"?'),
+        (
+            "exportable_to",
+            "native,natve",
+            'exportable_to "natve" is not known. Did you mean "native"',
+        ),
         ("export.targets", [1], "export.targets must be a list of names, not [1]."),
         ("learning_rates", 3, "learning_rates must be a mapping, not 3."),
         ("learning_rates", {"lora": -1}, "learning_rates.lora must be above 0, not -1.0."),
@@ -224,6 +229,10 @@ def test_text_keys_stay_text() -> None:
     assert config.export.targets == ("peft",)
     assert resolve(overrides=["export.targets=[native, peft]"]).export.targets == ("native", "peft")
     assert resolve(overrides=["export.targets=native,peft"]).export.targets == ("native", "peft")
+    for given in ("native, peft", ["native", "peft"]):
+        assert resolve(flags={"exportable_to": given}).exportable_to == ("native", "peft")
+    assert resolve(environ={"PEFTSEARCH_EXPORTABLE_TO": "peft"}).exportable_to == ("peft",)
+    assert resolve(flags={"exportable_to": ""}).exportable_to == ()
 
 
 @pytest.mark.parametrize(

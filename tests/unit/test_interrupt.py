@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from peftsearch.errors import StoppedError
-from peftsearch.interrupt import Interrupt
+from peftsearch.interrupt import Interrupt, leaving
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 
@@ -99,3 +99,15 @@ def test_other_threads_change_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_leaving_at_once(number: signal.Signals) -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(StoppedError, match="Stopped here") as caught, leaving("Stopped here"):
+        signal.raise_signal(number)
+    assert caught.value.exit_code == 128 + number
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    with leaving("Stopped here"):
+        pass
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before

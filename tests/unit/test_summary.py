@@ -119,6 +119,21 @@ def test_a_baseline_won(tmp_path: Path) -> None:
     assert codes(summary) == {"baseline_won"}
 
 
+def test_a_best_baseline_that_cannot_be_exported(tmp_path: Path) -> None:
+    marked = {**WORSE, "not_exportable_to": ["peft"]}
+    baselines = {"uniform-lora": marked, "random-1": entry(0.7, 0.71, 0.72)}
+    summary = summarise(make(tmp_path / "a", found=GOOD, baselines=baselines))
+    assert summary["baselines"]["uniform-lora"]["not_exportable_to"] == ["peft"]
+    (alert,) = summary["alerts"]
+    assert alert["code"] == "baseline_not_exportable"
+    assert "the best baseline uniform-lora was not" in alert["text"]
+    assert alert["text"].endswith(
+        "The best baseline that can: random-1 with 0.710 ± 0.010 (n = 3)."
+    )
+    baselines["random-1"] = entry(0.85, 0.86, 0.87)
+    assert summarise(make(tmp_path / "b", found=GOOD, baselines=baselines))["alerts"] == []
+
+
 @pytest.mark.parametrize("better", [True, False])
 def test_within_noise(tmp_path: Path, better: bool) -> None:
     a, b = entry(0.90, 0.92, 0.94), entry(0.89, 0.91, 0.93)

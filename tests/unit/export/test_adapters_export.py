@@ -305,7 +305,7 @@ def test_both_attentions_of_a_decoder_layer_or_none() -> None:
     own, cross = "decoder.00.attention", "decoder.00.cross_attention"
     one = choice(backbone, own, "lora", 2, "q", "v")
     assert (
-        "would put the same on decoder.00.cross_attention" in _reasons(backbone, one)[own, "lora"]
+        "would put the same on the layer's cross_attention" in _reasons(backbone, one)[own, "lora"]
     )
     twin = choice(backbone, cross, "lora", 2, "v", "q")
     assert _reasons(backbone, one, twin) == {}
