@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ from peftsearch.report.outcome import (
     scores,
     stages,
 )
+from peftsearch.report.patterns import Chance, by_chance, patterns
 from peftsearch.report.read import Reader
+from peftsearch.report.searches import number
 from peftsearch.site import split_id
 
 SITE_COLUMNS = ("site", "stack", "layer", "part")
-CANDIDATE_COLUMNS = ("gate", *SITE_COLUMNS, "method", "size", "num_params")
+CANDIDATE_COLUMNS = ("gate", *SITE_COLUMNS, "method", "size", "num_params", "modules")
 CHOICE_COLUMNS = (*SITE_COLUMNS, "method", "size", "num_params", "modules")
+SEARCH_COLUMNS = ("search", *CHOICE_COLUMNS)
+TRAINED_COLUMNS = ("name", *CHOICE_COLUMNS)
 STEP_COLUMNS = (
     "step",
     "steps",
@@ -47,6 +52,7 @@ STEP_COLUMNS = (
 )
 MEASURED_COLUMNS = ("num_params", "score", "loss")
 RACE_COLUMNS = ("name", "source", "num_params", "steps", "score", "summary")
+CERTAINTY_COLUMNS = ("site", "share")
 ALERT_COLUMNS = ("code", "text")
 
 
@@ -62,6 +68,14 @@ class RunData:
         sites: One row per site of the backbone.
         candidates: One row per candidate of each gate, in the order of ``space.json``.
         choices: One row per choice of the found architecture, ``none`` included.
+        searches: The choices of every search seed, with the column search; of the found
+            architecture where the run has one search seed.
+        trained: The choices of every contestant and baseline, with the column name, e.g.
+            ``race/gates-1`` or ``baselines/uniform-lora``.
+        worth: The search's value of each row of ``candidates``; empty where it has none.
+        prices: Price at the end of each search that notes it, in nats per parameter.
+        certainty: For each site, the share of the supernet's plausible values that agree with
+            the method chosen there; empty where the strategy cannot say.
         alphas: Index: step; one column per row of ``candidates``; priced probabilities.
         steps: One row per logged step of the search.
         measured: Architectures scored with the supernet's weights.
@@ -83,6 +97,11 @@ class RunData:
     sites: pd.DataFrame
     candidates: pd.DataFrame
     choices: pd.DataFrame
+    searches: pd.DataFrame
+    trained: pd.DataFrame
+    worth: pd.Series
+    prices: tuple[float, ...]
+    certainty: pd.DataFrame
     alphas: pd.DataFrame
     steps: pd.DataFrame
     measured: pd.DataFrame
@@ -101,6 +120,18 @@ class RunData:
         """Stages that have not ended, in order; the report itself is not counted."""
         stages = self.stages[self.stages["stage"] != "report"]
         return list(stages.loc[stages["status"] != "done", "stage"])
+
+    @cached_property
+    def compared(self) -> Chance | None:
+        """What searches that know nothing find; ``None`` with one search seed."""
+        if number(self.searches) < 2 or self.candidates.empty or not self.facts.limit:
+            return None
+        return by_chance(self.candidates, self.sites, self.facts.limit)
+
+    @cached_property
+    def patterns(self) -> pd.DataFrame:
+        """Everything asked of the architectures (:func:`peftsearch.report.patterns.patterns`)."""
+        return patterns(self.searches, self.candidates, self.sites, self.compared, self.prices)
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -139,6 +170,10 @@ def collect(run_dir: Path) -> RunData:
         lambda: exports(reader, summary),
         (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), dict[str, str]()),
     )
+    choices = reader.build(
+        "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
+    )
+    searches, prices = _searches(reader, choices, config.get("seed", 0), measured)
     steps = _steps(reader)
     single = reader.build(
         "summary.json", lambda: facts(reader, config, files, {**measured, **race_file}), Facts()
@@ -150,8 +185,15 @@ def collect(run_dir: Path) -> RunData:
         manifest=files["manifest"],
         sites=reader.build("sites.json", lambda: _sites(files), table((), SITE_COLUMNS)),
         candidates=candidates,
-        choices=reader.build(
-            "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
+        choices=choices,
+        searches=searches,
+        trained=_trained(reader),
+        worth=reader.build(
+            "search/measured.json", lambda: _worth(measured, candidates), pd.Series(dtype=float)
+        ),
+        prices=prices,
+        certainty=reader.build(
+            "race.json", lambda: _certainty(race_file), table((), CERTAINTY_COLUMNS)
         ),
         alphas=_alphas(reader, len(candidates)),
         steps=steps,
@@ -198,7 +240,12 @@ def _sites(files: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def _candidates(space: Mapping[str, Any]) -> pd.DataFrame:
     keys = ("site", "stack", "layer", "part")
     rows = [
-        {"gate": index, **{k: gate[k] for k in keys}, **candidate}
+        {
+            "gate": index,
+            **{k: gate[k] for k in keys},
+            **candidate,
+            "modules": ", ".join(map(str, candidate.get("modules", ()))),
+        }
         for index, gate in enumerate(space.get("gates", ()))
         for candidate in gate["candidates"]
     ]
@@ -213,6 +260,64 @@ def _choices(architecture: Mapping[str, Any]) -> pd.DataFrame:
         modules = ", ".join(map(str, choice.get("modules", ())))
         rows.append({"size": 0, **choice, **place, "modules": modules})
     return table(rows, CHOICE_COLUMNS)
+
+
+def _searches(
+    reader: Reader, choices: pd.DataFrame, seed: object, measured: Mapping[str, Any]
+) -> tuple[pd.DataFrame, tuple[float, ...]]:
+    """Choices and prices of every search seed; of the one search where there are no others."""
+    found, prices = [choices.assign(search=seed)], [measured.get("price")]
+    folders = sorted(
+        (p for p in (reader.root / "search").glob("seed-*") if p.name[5:].isdigit()),
+        key=lambda folder: int(folder.name[5:]),
+    )
+    several, theirs = [], []
+    for folder in folders:
+        name = f"search/{folder.name}/architecture.json"
+        content = reader.json(name)
+        rows = reader.build(name, partial(_choices, content), table((), CHOICE_COLUMNS))
+        if len(rows):
+            several.append(rows.assign(search=int(folder.name[5:])))
+            theirs.append(reader.json(f"search/{folder.name}/measured.json").get("price"))
+    if several:
+        found, prices = several, theirs
+    numbers = [float(p) for p in prices if isinstance(p, (int, float))]
+    return pd.concat(found)[list(SEARCH_COLUMNS)].reset_index(drop=True), tuple(numbers)
+
+
+def _trained(reader: Reader) -> pd.DataFrame:
+    """Every architecture that was trained beside the found one."""
+    found = [table((), TRAINED_COLUMNS)]
+    root = reader.root
+    for path in sorted([*root.glob("race/*.json"), *root.glob("baselines/*/architecture.json")]):
+        if path.name.endswith(".result.json"):
+            continue
+        name = path.relative_to(root).as_posix()
+        rows = reader.build(name, partial(_choices, reader.json(name)), table((), CHOICE_COLUMNS))
+        short = name.removesuffix("/architecture.json").removesuffix(".json")
+        found.append(rows.assign(name=short))
+    there = [rows for rows in found if len(rows)] or found[:1]
+    return pd.concat(there, ignore_index=True)[list(TRAINED_COLUMNS)]
+
+
+def _worth(measured: Mapping[str, Any], candidates: pd.DataFrame) -> pd.Series:
+    """Values by candidate, where the strategy left any.
+
+    Raises:
+        ValueError: They do not fit the space.
+    """
+    rows = measured.get("values") or []
+    flat = [float(value) for row in rows for value in row]
+    if rows and [len(row) for row in rows] != candidates.groupby("gate").size().tolist():
+        raise ValueError("values do not fit space.json")
+    return pd.Series(flat, dtype=float)
+
+
+def _certainty(race: Mapping[str, Any]) -> pd.DataFrame:
+    """Certainty by site: the least of its gates."""
+    rows = table(race.get("certainty") or (), CERTAINTY_COLUMNS)
+    rows["share"] = pd.to_numeric(rows["share"])
+    return rows.groupby("site", as_index=False, sort=False)["share"].min()
 
 
 def _alphas(reader: Reader, width: int) -> pd.DataFrame:

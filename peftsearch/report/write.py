@@ -22,8 +22,7 @@ def write(run_dir: Path) -> Path:
     folder = run_dir / "report"
     for drawing in drawings.values():
         write_bytes(folder / "figures" / f"{drawing.name}.png", drawing.png)
-        if drawing.svg:
-            write_bytes(folder / "figures" / f"{drawing.name}.svg", drawing.svg)
+        write_bytes(folder / "figures" / f"{drawing.name}.svg", drawing.svg)
         _write_csv(folder / "tables" / f"{drawing.name}.csv", drawing.table)
     for name, make in TABLES.items():
         _write_csv(folder / "tables" / f"{name}.csv", make(data))

@@ -11,7 +11,7 @@ import pytest
 
 from peftsearch.catalogue import method_facts
 from peftsearch.report import canvas, wording
-from peftsearch.report.figure_search import _apart
+from peftsearch.report.figure_search import apart
 from peftsearch.report.palette import linear, rgb, styles
 
 Array = npt.NDArray[np.float64]
@@ -81,12 +81,12 @@ def test_fonts_are_large_enough() -> None:
 
 def test_labels_move_apart_and_keep_their_order() -> None:
     ends = {"a": 0.02, "b": 0.03, "c": 0.5, "d": 0.51}
-    moved = _apart(ends, 0.1)
+    moved = apart(ends, 0.1)
     assert sorted(moved, key=lambda k: moved[k]) == ["a", "b", "c", "d"]
     heights = sorted(moved.values())
     assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(heights))
     assert moved["c"] == pytest.approx(0.455)
-    assert _apart({}, 0.1) == {}
+    assert apart({}, 0.1) == {}
 
 
 def test_names_in_figures_are_one_short_line() -> None:
