@@ -1,8 +1,9 @@
 """The layer assignment for a paper: one column wide, the decoder on the encoder.
 
 Place in the flow: tables.layer_assignment -> **this figure**. The same towers as in
-``figure_towers``, in a row of one line each: at 3.4 inches its text is 9 points in print. The
-parameters stand beside each layer, those of each choice in the table beside the figure.
+``figure_towers``, in a row of one line each: at 3.4 inches its text is 9 points in print. A
+box holds the size in bold (the parameters, where a method has no size); the parameters of every
+choice are in the table beside the figure.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from peftsearch.report.wording import short
 from peftsearch.site import PARTS
 
 WIDTH = 3.4
-_ROW, _LEFT, _TOTAL, _HEAD, _BETWEEN, _MARGIN = 0.25, 0.34, 0.45, 0.42, 0.12, 0.05
-_BADGE, _ENTRY, _ENTRY_ROW = 0.34, 1.13, 0.24
+_ROW, _LEFT, _TOTAL, _HEAD, _BETWEEN, _MARGIN = 0.27, 0.34, 0.45, 0.42, 0.12, 0.05
+_BADGE, _ENTRY, _ENTRY_ROW = 0.29, 1.13, 0.24
 _HEADS = {
     "attention": "attn", "cross_attention": "cross", "feed_forward": "ffn", "norm": "norm",
 }  # fmt: skip
@@ -76,7 +77,7 @@ def _tower(
         axes.text(x, top + 0.05, name_text(_HEADS.get(part, part), 8), size=9)
         for site, choices in rows[rows["part"] == part].groupby("site", sort=False):
             y = floor + _ROW * int(choices["layer"].iloc[0])
-            _site(axes, choices, looks, (x, y + 0.02, width - 0.05, _ROW - 0.05))
+            _site(axes, choices, looks, (x, y + 0.06, width - 0.05, _ROW - 0.08))
             if site in sure:
                 sure_bar(axes, x, y + 0.01, width - 0.05, sure[str(site)])
     for layer, own in rows.groupby("layer"):
@@ -106,9 +107,10 @@ def _site(
         put(axes, Rectangle((left, y), part, height, facecolor=look.tint, edgecolor=INK, lw=0.7))
         wide = min(_BADGE, part)
         badge(axes, look, left, y, height, wide)
-        if sized and part >= wide + 0.25:
-            axes.text(left + wide + 0.04, y + height / 2, str(choice["size"]),
-                      va="center_baseline", size=9, weight="bold")  # fmt: skip
+        text = str(choice["size"]) if sized else short(float(choice["num_params"]))
+        if part >= wide + 0.08 * len(text) + 0.04:
+            axes.text(left + wide + 0.04, y + height / 2, text, va="center_baseline", size=9,
+                      weight="bold" if sized else "normal")  # fmt: skip
 
 
 def _legend(axes: Axes, used: list[str], looks: dict[str, Style], per_row: int, top: float) -> None:

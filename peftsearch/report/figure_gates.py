@@ -28,6 +28,8 @@ def draw_sizes(table: pd.DataFrame, methods: list[str]) -> Figure:
     stacks, parts = ordered(table["stack"], STACKS), ordered(table["part"], PARTS)
     shown = [m for m in methods if m in set(table["method"])]
     looks = styles(shown)
+    lowest, highest = np.log2(table["size"].min()), np.log2(table["size"].max())
+    powers = np.arange(np.floor(lowest), max(np.ceil(highest), np.floor(lowest) + 1) + 1)
     figure = blank(max(4.4, 0.5 + 2.15 * len(parts)), 0.9 + 1.85 * len(stacks))
     grid = figure.subplots(len(stacks), len(parts), sharex=True, sharey=True, squeeze=False)
     for row, stack in enumerate(stacks):
@@ -43,7 +45,10 @@ def draw_sizes(table: pd.DataFrame, methods: list[str]) -> Figure:
                 axes.plot(line["step"], line["size"], color=looks[method].colour,
                           linestyle=looks[method].line, lw=1.6)  # fmt: skip
             axes.set_yscale("log", base=2)
+            axes.set_ylim(2 ** (powers[0] - 0.1), 2 ** (powers[-1] + 0.1))
+            axes.set_yticks(2.0 ** powers[:: -(-len(powers) // 5)])
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            axes.minorticks_off()
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.grid(visible=True)
             if row == len(stacks) - 1:

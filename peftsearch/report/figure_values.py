@@ -14,9 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from peftsearch.report.canvas import blank, name_text
-from peftsearch.report.figure_search import apart
 from peftsearch.report.outcome import FOUND
-from peftsearch.report.palette import FAINT, INK, LIMIT
+from peftsearch.report.palette import INK, LIMIT
 from peftsearch.report.tables import records
 from peftsearch.report.value_tables import rank_agreement
 from peftsearch.report.wording import PERCENT_METRICS, short
@@ -33,8 +32,8 @@ def draw_by_parameters(table: pd.DataFrame, metric: str, limit: int | None) -> F
         limit: The budget in parameters, drawn as a line.
     """
     factor = 100 if metric in PERCENT_METRICS else 1
-    figure = blank(7.2, max(3.4, 0.9 + 0.27 * len(table)))
-    axes = figure.subplots()
+    figure = blank(7.2, 4.0, constrained=False)  # places are fixed before names are put
+    axes = figure.subplots(gridspec_kw={"left": 0.1, "right": 0.84, "bottom": 0.2, "top": 0.97})
     for row in records(table):
         x, y = float(row["num_params"]), float(row["mean"]) * factor
         found = row["kind"] == FOUND
@@ -45,8 +44,10 @@ def draw_by_parameters(table: pd.DataFrame, metric: str, limit: int | None) -> F
             axes.plot([x, x], [y - sd, y + sd], color=colour, lw=3, alpha=0.55)
         axes.plot(x, y, "*" if found else "D", color=colour, ms=13 if found else 6.5,
                   mec=INK, mew=0.8, zorder=5 if found else 4)  # fmt: skip
-    _names_at_right(axes, table, factor)
+    axes.margins(0.08, 0.06)
+    axes.autoscale_view()
     _limit(axes, limit)
+    _name_points(axes, table, factor)
     unit = " in %" if factor == 100 else ""
     axes.set(xlabel="trained parameters", ylabel=f"{name_text(metric or 'score', 22)} on test{unit}")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
@@ -61,27 +62,46 @@ def draw_by_parameters(table: pd.DataFrame, metric: str, limit: int | None) -> F
             Line2D([], [], lw=3, alpha=0.55, color=_OTHER, label="± sd"),
             Line2D([], [], lw=0.9, color=_OTHER, label="95 % interval of the mean"),
         ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False)
     return figure
 
 
-def _names_at_right(axes: Axes, table: pd.DataFrame, factor: int) -> None:
-    """Name every point beside the axes, in the order of the scores, with a line to it."""
-    axes.autoscale_view()
-    low, high = axes.get_ylim()
-    step = (high - low) * 0.075
+#: Where a name may stand beside its point, in points, in the order in which places are tried.
+_PLACES = [(side * 9, height) for height in (0, 11, -11, 22, -22, 33, -33) for side in (1, -1)]
+_LETTER, _LINE = 5.8, 10.5
+
+
+def _name_points(axes: Axes, table: pd.DataFrame, factor: int) -> None:
+    """Name every point beside it, where no other name and no other point stands."""
     rows = records(table)
-    wanted = {str(i): float(row["mean"]) * factor - low for i, row in enumerate(rows)}
-    for key, height in apart(wanted, step).items():
-        row = rows[int(key)]
+    scale = 72 / axes.figure.dpi
+    spots = [
+        axes.transData.transform((float(r["num_params"]), float(r["mean"]) * factor)) * scale
+        for r in rows
+    ]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in spots]
+    left, right = float(axes.bbox.x0) * scale, float(axes.figure.bbox.x1) * scale
+    for row, (x, y) in zip(rows, spots, strict=True):
+        name = name_text(row["name"], 22)
+        wide = _LETTER * len(name)
+        for dx, dy in _PLACES:
+            start = x + dx - (wide if dx < 0 else 0)
+            box = (start, y + dy - _LINE / 2, start + wide, y + dy + _LINE / 2)
+            if left <= box[0] and box[2] <= right and not any(_meet(box, t) for t in taken):
+                break
+        taken.append(box)
         axes.annotate(
-            name_text(row["name"], 22),
-            (float(row["num_params"]), float(row["mean"]) * factor),
-            xytext=(1.04, low + height), textcoords=("axes fraction", "data"),
-            va="center", size=9, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.7, "shrinkB": 4},
+            name, (float(row["num_params"]), float(row["mean"]) * factor), xytext=(dx, dy),
+            textcoords="offset points", ha="right" if dx < 0 else "left", va="center", size=9,
         )  # fmt: skip
-    axes.set_ylim(low, max(high, low + step * (len(rows) + 1)))
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _meet(a: _Box, b: _Box) -> bool:
+    """Whether two boxes (left, bottom, right, top) overlap."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _limit(axes: Axes, limit: int | None) -> None:
@@ -113,10 +133,10 @@ def draw_values(table: pd.DataFrame, metric: str, higher_is_better: bool) -> Fig
             far = kind == "test" or row["steps"] == last
             error = None if math.isnan(row["sd"]) else row["sd"] * factor
             axes.errorbar(
-                row["value"], row["score"] * factor, yerr=error, fmt="*" if row["name"] == FOUND
-                else "D", ms=12 if row["name"] == FOUND else 6.5, capsize=3, mec=INK, mew=0.8,
-                color=_FOUND if row["name"] == FOUND else _OTHER if far else "#ffffff",
-                ecolor=_OTHER, zorder=3,
+                row["value"], row["score"] * factor, yerr=error, fmt="*" if row["found"] else "D",
+                ms=13 if row["found"] else 6.5, capsize=3, mec=INK, mew=0.8, ecolor=_OTHER,
+                color=_FOUND if row["found"] else _OTHER if far else "#ffffff",
+                zorder=5 if row["found"] else 3,
             )  # fmt: skip
         tau = rank_agreement(rows[rows["steps"].isna() | (rows["steps"] == last)], higher_is_better)
         says = "" if math.isnan(tau) else f", τ = {tau:+.2f}"
@@ -151,12 +171,12 @@ def draw_front(table: pd.DataFrame, limit: int | None) -> Figure:
     line = table[table["kind"] == "estimate"]
     axes.plot(line["num_params"], line["gain"], "--o", color=_ESTIMATE, mfc="#ffffff", mec=INK,
               mew=0.7, ms=4.5, lw=1.3, label="best at its budget: estimate, not trained")  # fmt: skip
-    for found, label in ((False, "baseline, retrained"), (True, "found, retrained")):
-        rows = table[(table["kind"] == "trained") & ((table["name"] == FOUND) == found)]
+    for found, name in ((False, "baseline, retrained"), (True, "found, retrained")):
+        rows = table[(table["kind"] == "trained") & (table["found"] == found)]
         if rows.empty:
             continue
         axes.plot(rows["num_params"], rows["gain"], "*" if found else "D", ms=13 if found else 6.5,
-                  color=_FOUND if found else _OTHER, mec=INK, mew=0.8, lw=0, label=label,
+                  color=_FOUND if found else _OTHER, mec=INK, mew=0.8, lw=0, label=name,
                   zorder=4)  # fmt: skip
     _limit(axes, limit)
     axes.set(xlabel="trained parameters", ylabel="estimated gain (nats of loss)")

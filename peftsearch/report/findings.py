@@ -13,7 +13,7 @@ from peftsearch.report import tables
 from peftsearch.report.collect import RunData
 from peftsearch.report.facts import Facts
 from peftsearch.report.outcome import FOUND
-from peftsearch.report.searches import overlaps
+from peftsearch.report.searches import number, overlaps
 from peftsearch.report.value_tables import rank_agreement
 from peftsearch.report.wording import (
     count,
@@ -120,6 +120,27 @@ def measured(table: pd.DataFrame, metric: str) -> str:
     )
 
 
+def pattern_sentences(data: RunData) -> list[str]:
+    """Return the patterns that hold, as sentences."""
+    table = data.patterns
+    return [str(text) for text in table.loc[table["holds"].astype(bool), "sentence"]]
+
+
+def no_patterns(data: RunData) -> str:
+    """Say why no pattern is stated."""
+    seeds = number(data.searches)
+    if seeds < 2:
+        return (
+            "There is one search seed: what one search has found may be chance. A pattern needs "
+            "the architectures of several search seeds."
+        )
+    return (
+        f"None of {plural(len(data.patterns), 'question')} has an answer over {seeds} search "
+        "seeds that differs from chance by more than the seeds differ, with 95 % certainty for "
+        "all questions together."
+    )
+
+
 def shares(table: pd.DataFrame) -> str:
     """State what gets most of each kind."""
     parts = []
@@ -203,8 +224,8 @@ def gate_scores(table: pd.DataFrame) -> str:
 
 def scores(table: pd.DataFrame, data: RunData) -> str:
     """State the found score, the best baseline, and which of them is better."""
-    number = int((table["kind"] != FOUND).sum())
-    return " ".join([*verdict(data), f"Shown: {plural(number, 'baseline')}."])
+    others = int((table["kind"] != FOUND).sum())
+    return " ".join([*verdict(data), f"Shown: {plural(others, 'baseline')}."])
 
 
 def verdict(data: RunData) -> list[str]:
@@ -233,8 +254,7 @@ def verdict(data: RunData) -> list[str]:
 
 
 def _with_n(row: pd.Series, metric: str) -> str:
-    number = int(row["n"]) if pd.notna(row["n"]) else 0
-    seeds = plural(number, "seed")
+    seeds = plural(int(row["n"]) if pd.notna(row["n"]) else 0, "seed")
     return f"{spread(float(row['mean']), float(row['sd']), metric)} (n = {seeds})"
 
 

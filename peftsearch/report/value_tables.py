@@ -21,8 +21,8 @@ from peftsearch.report.outcome import FOUND
 
 Array = npt.NDArray[np.float64]
 
-VALUE_COLUMNS = ("name", "kind", "num_params", "value", "score", "sd", "n", "steps")
-FRONT_COLUMNS = ("name", "kind", "num_params", "value", "gain", "score", "sd", "n")
+VALUE_COLUMNS = ("name", "kind", "found", "num_params", "value", "score", "sd", "n", "steps")
+FRONT_COLUMNS = ("name", "kind", "found", "num_params", "value", "gain", "score", "sd", "n")
 
 
 def score_intervals(data: RunData) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def search_values(data: RunData) -> pd.DataFrame:
     """Return the search's value of every architecture that was really trained, with its score.
 
     Columns: name, kind (``race``: short trainings, the selection split; ``test``: retrained,
-    mean over n seeds), num_params, value (in deviations of the supernet's loss), score, sd, n,
+    mean over n seeds), found (the winner), num_params, value (in deviations of the supernet's loss), score, sd, n,
     steps. Without architectures that are not of the space.
     """
     rows: list[dict[str, object]] = []
@@ -75,7 +75,8 @@ def search_values(data: RunData) -> pd.DataFrame:
     values = {name: value_of(data, rows_) for name, rows_ in _named(data.trained)}
     for row in tables.records(data.race):
         value = values.get(f"race/{row['name']}", math.nan)
-        rows.append({**row, "kind": "race", "value": value, "sd": math.nan, "n": 1})
+        won = row["name"] == data.facts.winner
+        rows.append({**row, "kind": "race", "found": won, "value": value, "sd": math.nan, "n": 1})
     for row in tables.records(data.scores):
         found = row["kind"] == FOUND
         value = (
@@ -83,7 +84,7 @@ def search_values(data: RunData) -> pd.DataFrame:
             if found
             else values.get(f"baselines/{row['name']}", math.nan)
         )
-        rows.append({**row, "kind": "test", "value": value, "score": row["mean"]})
+        rows.append({**row, "kind": "test", "found": found, "value": value, "score": row["mean"]})
     table = pd.DataFrame(rows, columns=list(VALUE_COLUMNS))
     table = table.assign(value=pd.to_numeric(table["value"]), score=pd.to_numeric(table["score"]))
     return table.dropna(subset=["value", "score"]).reset_index(drop=True)
@@ -104,8 +105,8 @@ def rank_agreement(table: pd.DataFrame, higher_is_better: bool) -> float:
 def front(data: RunData) -> pd.DataFrame:
     """Return the best architecture for every budget, by the values of one search.
 
-    Columns: name, kind (``estimate``, or ``trained`` for what was really trained), num_params,
-    value, gain (nats by which the supernet's loss would be lower than with nothing at all, by
+    Columns: name, kind (``estimate``, or ``trained`` for what was really trained), found,
+    num_params, value, gain (nats by which the supernet's loss would be lower than with nothing at all, by
     the additive model), score, sd, n (where it was retrained).
 
     The estimates are exact solutions of the knapsack at the budgets that they use in full: at
@@ -115,7 +116,7 @@ def front(data: RunData) -> pd.DataFrame:
         return pd.DataFrame(columns=list(FRONT_COLUMNS))
     spread = float(data.measured["loss"].astype(float).std(ddof=0))
     points = _supported(data.candidates, data.worth.to_numpy(dtype=float))
-    estimate = pd.DataFrame(points, columns=["num_params", "value"]).assign(kind="estimate")
+    estimate = pd.DataFrame(points, columns=["num_params", "value"]).assign(kind="estimate", found=False)
     trained = search_values(data).query("kind == 'test'").assign(kind="trained")
     both = pd.concat([estimate, trained], ignore_index=True)
     both = both.assign(gain=both["value"] * spread, name=both["name"].fillna(""))
