@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 #: How each way of knowing nothing is named in a sentence.
 WAYS = {
@@ -21,7 +22,7 @@ WAYS = {
 _BISECTIONS = 50
 
 
-def draws(candidates: pd.DataFrame, limit: int, count: int, seed: int = 0) -> dict[str, Array]:
+def draws(candidates: pd.DataFrame, limit: int, count: int, seed: int = 0) -> dict[str, Places]:
     """Return architectures of every way of knowing nothing.
 
     Args:
@@ -44,7 +45,7 @@ def draws(candidates: pd.DataFrame, limit: int, count: int, seed: int = 0) -> di
     }
 
 
-def _starts(candidates: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _starts(candidates: pd.DataFrame) -> Places:
     sizes = candidates.groupby("gate", sort=False).size().to_numpy()
     return np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)
 
@@ -58,9 +59,7 @@ def _by_gate(candidates: pd.DataFrame, flat: Array, rest: float) -> Array:
     return table
 
 
-def _random_fill(
-    costs: Array, limit: int, count: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _random_fill(costs: Array, limit: int, count: int, rng: np.random.Generator) -> Places:
     """Gates in random order, each a random candidate that still fits, as the baselines do."""
     gates = len(costs)
     order = rng.permuted(np.tile(np.arange(gates), (count, 1)), axis=1)
@@ -77,9 +76,7 @@ def _random_fill(
     return chosen
 
 
-def _best_of_random(
-    costs: Array, limit: int, count: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _best_of_random(costs: Array, limit: int, count: int, rng: np.random.Generator) -> Places:
     """Standard normal values, and the best choice under the least price that keeps the budget.
 
     The knapsack's Lagrangian relaxation: at most one gate away from the exact solution.
@@ -94,5 +91,5 @@ def _best_of_random(
         taken = (values - middle[:, None, None] * finite).argmax(axis=2)
         over = np.take_along_axis(finite[None], taken[..., None], axis=2).sum(axis=(1, 2)) > limit
         low, high = np.where(over, middle, low), np.where(over, high, middle)
-    best: npt.NDArray[np.int64] = (values - high[:, None, None] * finite).argmax(axis=2)
+    best: Places = (values - high[:, None, None] * finite).argmax(axis=2)
     return best

@@ -173,7 +173,8 @@ def collect(run_dir: Path) -> RunData:
     choices = reader.build(
         "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
     )
-    searches, prices = _searches(reader, choices, config.get("seed", 0), measured)
+    seed = config.get("seed")
+    searches, prices = _searches(reader, choices, seed if isinstance(seed, int) else 0, measured)
     steps = _steps(reader)
     single = reader.build(
         "summary.json", lambda: facts(reader, config, files, {**measured, **race_file}), Facts()
@@ -263,7 +264,7 @@ def _choices(architecture: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _searches(
-    reader: Reader, choices: pd.DataFrame, seed: object, measured: Mapping[str, Any]
+    reader: Reader, choices: pd.DataFrame, seed: int, measured: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, tuple[float, ...]]:
     """Choices and prices of every search seed; of the one search where there are no others."""
     found, prices = [choices.assign(search=seed)], [measured.get("price")]
@@ -317,7 +318,7 @@ def _certainty(race: Mapping[str, Any]) -> pd.DataFrame:
     """Certainty by site: the least of its gates."""
     rows = table(race.get("certainty") or (), CERTAINTY_COLUMNS)
     rows["share"] = pd.to_numeric(rows["share"])
-    return rows.groupby("site", as_index=False, sort=False)["share"].min()
+    return rows.groupby("site", sort=False)["share"].min().reset_index()
 
 
 def _alphas(reader: Reader, width: int) -> pd.DataFrame:

@@ -80,8 +80,9 @@ def _tower(
             _site(axes, choices, looks, (x, y + 0.06, width - 0.05, _ROW - 0.08))
             if site in sure:
                 sure_bar(axes, x, y + 0.01, width - 0.05, sure[str(site)])
-    for layer, own in rows.groupby("layer"):
-        y = floor + _ROW * (int(layer) + 0.5)
+    for layer in range(int(rows["layer"].max()) + 1):
+        own = rows[rows["layer"] == layer]
+        y = floor + _ROW * (layer + 0.5)
         axes.text(_LEFT - 0.07, y, str(layer), ha="right", va="center_baseline", size=9)
         total = short(int(own["num_params"].sum()))
         axes.text(WIDTH - _MARGIN, y, total, ha="right", va="center_baseline", size=9)

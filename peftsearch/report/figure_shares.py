@@ -129,9 +129,7 @@ def draw_agreement(table: pd.DataFrame, methods: list[str]) -> Figure:
     return figure
 
 
-def _cell(
-    axes: Axes, choices: pd.DataFrame, looks: dict[str, Style], x: float, y: float
-) -> None:
+def _cell(axes: Axes, choices: pd.DataFrame, looks: dict[str, Style], x: float, y: float) -> None:
     """Draw what one search chose at one site; several methods share the cell."""
     if choices.empty:
         return
@@ -144,7 +142,9 @@ def _cell(
     part = frame[0] / len(names)
     for index, name in enumerate(names):
         left = x + part * index
-        box = Rectangle((left, y), part, frame[1], facecolor=looks[name].tint, edgecolor=INK, lw=0.7)
+        box = Rectangle(
+            (left, y), part, frame[1], facecolor=looks[name].tint, edgecolor=INK, lw=0.7
+        )
         put(axes, box)
         strip = Rectangle((left, y), part, 0.05, facecolor=looks[name].colour, edgecolor="none")
         put(axes, strip)

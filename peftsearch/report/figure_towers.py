@@ -28,7 +28,7 @@ _ENTRY, _ENTRY_ROW = 1.55, 0.3
 #: Side by side up to this width; above it the decoder stands on the encoder.
 _WIDEST = 10.6
 #: Height of the bar that says how sure a choice is.
-_BAR = 0.05
+_BAR = 0.04
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _draw_tower(
             _draw_site(axes, choices, looks, (left, base, box, box * most))
             site = str(choices["site"].iloc[0]) if len(choices) else ""
             if site in sure:
-                sure_bar(axes, left, base + 0.065, box * most - _INSET, sure[site])
+                sure_bar(axes, left, base + 0.022, box * most - _INSET, sure[site])
         total = short(int(here["num_params"].sum()))
         axes.text(tower.right + 0.1, base + _ROW / 2, total, va="center_baseline", size=9)
 
@@ -197,8 +197,8 @@ def _draw_choice(
     put(axes, Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=0.8))
     text, middle = x + _BADGE + 0.06, y + height / 2
     if size:
-        axes.text(text, middle + 0.09, size, va="center_baseline", size=9, weight="bold")
-        axes.text(text, middle - 0.06, params, va="center_baseline", size=9)
+        axes.text(text, middle + 0.08, size, va="center_baseline", size=9, weight="bold")
+        axes.text(text, middle - 0.07, params, va="center_baseline", size=9)
     else:
         axes.text(text, middle, params, va="center_baseline", size=9)
 

@@ -49,7 +49,9 @@ def draw_by_parameters(table: pd.DataFrame, metric: str, limit: int | None) -> F
     _limit(axes, limit)
     _name_points(axes, table, factor)
     unit = " in %" if factor == 100 else ""
-    axes.set(xlabel="trained parameters", ylabel=f"{name_text(metric or 'score', 22)} on test{unit}")
+    axes.set(
+        xlabel="trained parameters", ylabel=f"{name_text(metric or 'score', 22)} on test{unit}"
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=True)
@@ -169,8 +171,10 @@ def draw_front(table: pd.DataFrame, limit: int | None) -> Figure:
     figure = blank(7.0, 3.8)
     axes = figure.subplots()
     line = table[table["kind"] == "estimate"]
-    axes.plot(line["num_params"], line["gain"], "--o", color=_ESTIMATE, mfc="#ffffff", mec=INK,
-              mew=0.7, ms=4.5, lw=1.3, label="best at its budget: estimate, not trained")  # fmt: skip
+    axes.plot(
+        line["num_params"], line["gain"], "--o", color=_ESTIMATE, mfc="#ffffff", mec=INK, mew=0.7,
+        ms=4.5, lw=1.3, label="best at its budget: estimate, not trained",
+    )  # fmt: skip
     for found, name in ((False, "baseline, retrained"), (True, "found, retrained")):
         rows = table[(table["kind"] == "trained") & (table["found"] == found)]
         if rows.empty:

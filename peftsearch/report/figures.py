@@ -237,20 +237,20 @@ def _towers(data: RunData) -> tuple[list[str], dict[str, float], str]:
     return tables.method_names(data), sure, share_tables.confidence_means(data)
 
 
-def draw_all(data: RunData) -> dict[str, Drawing]:
-    """Draw every figure that has data, by name."""
+def draw_all(data: RunData, *, pixels: bool = True, vectors: bool = True) -> dict[str, Drawing]:
+    """Draw every figure that has data, by name; what is not asked for stays empty."""
     drawings = {}
     with canvas.settings():
         for plan in _PLANS:
             table = plan.table(data)
             if table.empty or (plan.name == "scores" and table["mean"].isna().all()):
                 continue
-            figure = plan.draw(data, table)
-            image = canvas.png(figure)
+            figure = plan.draw(data, table) if pixels or vectors else Figure()
+            image = canvas.png(figure) if pixels else b""
             width, height = (round(96 * side) for side in figure.get_size_inches())
             drawings[plan.name] = Drawing(
                 plan.name, plan.title, plan.alt(data, table), plan.caption, table,
-                image, canvas.svg(figure), width, height, plan.shown,
+                image, canvas.svg(figure) if vectors else b"", width, height, plan.shown,
             )  # fmt: skip
     return drawings
 

@@ -166,9 +166,10 @@ def agreement(table: pd.DataFrame, data: RunData) -> str:
 def by_parameters(table: pd.DataFrame, metric: str) -> str:
     """State the ranges of parameters and scores."""
     low, high = table["num_params"].min(), table["num_params"].max()
+    worst, best = score(table["mean"].min(), metric), score(table["mean"].max(), metric)
     return (
-        f"{plural(len(table), 'architecture')} with {count(low)} to {count(high)} trained parameters "
-        f"score {score(table['mean'].min(), metric)} to {score(table['mean'].max(), metric)} on test."
+        f"{plural(len(table), 'architecture')} with {count(low)} to {count(high)} trained "
+        f"parameters score {worst} to {best} on test."
     )
 
 

@@ -67,10 +67,12 @@ def _by_group(
 
     def parts() -> Iterator[pd.DataFrame]:
         """Yield the rows of one group after another."""
-        for key, rows in table.groupby(keys, sort=False):
+        for _, rows in table.groupby(keys, sort=False):
             values = measure(rows)
             part = pd.DataFrame({"step": values.index, name: values.to_numpy(dtype=float)})
-            yield part.assign(**dict(zip(keys, key, strict=True)))
+            for column in keys:
+                part[column] = rows[column].iloc[0]
+            yield part
 
     return pd.concat(parts(), ignore_index=True)[columns].dropna(subset=[name])
 

@@ -14,7 +14,7 @@ With one search seed neither can be known, and nothing is said.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,23 @@ _DRAWS, _GROUPS = 1500, 20_000
 
 @dataclass(frozen=True)
 class Chance:
-    """Architectures of a search that knows nothing, by way of knowing nothing."""
+    """Architectures of a search that knows nothing, by way of knowing nothing.
+
+    Attributes:
+        draws: The architectures.
+        known: What was measured on them before.
+    """
 
     draws: dict[str, Draws]
+    known: dict[tuple[str, str], Array] = field(default_factory=dict)
+
+    def measure(self, quantity: Quantity, way: str) -> Array:
+        """Return the values of a quantity, without those architectures that have none."""
+        key = quantity.name, way
+        if key not in self.known:
+            values = quantity.measure(self.draws[way])
+            self.known[key] = values[np.isfinite(values)]
+        return self.known[key]
 
 
 def by_chance(candidates: pd.DataFrame, sites: pd.DataFrame, limit: int) -> Chance:
@@ -116,9 +130,8 @@ def _answer(quantity: Quantity, found: Draws, compared: Chance | None) -> dict[s
     if compared is None:
         return row
     likely = None
-    for way, draws in compared.draws.items():
-        drawn = quantity.measure(draws)
-        drawn = drawn[np.isfinite(drawn)]
+    for way in compared.draws:
+        drawn = compared.measure(quantity, way)
         if len(drawn) < _DRAWS // 10:
             return None  # chance has hardly ever an answer to this question
         means = np.random.default_rng(0).choice(drawn, (_GROUPS, n)).mean(axis=1)
@@ -126,7 +139,13 @@ def _answer(quantity: Quantity, found: Draws, compared: Chance | None) -> dict[s
         likely = compare if likely is None or compare[0] > likely[0] else likely
     assert likely is not None
     p, way, middle = likely
-    return {**row, "p": p, "way": way, "chance": middle, "sentence": _say(quantity, row, way, middle)}
+    return {
+        **row,
+        "p": p,
+        "way": way,
+        "chance": middle,
+        "sentence": _say(quantity, row, way, middle),
+    }
 
 
 def _p_value(means: Array, mean: float, middle: float) -> float:
@@ -159,8 +178,18 @@ def _in_common(found: Draws, compared: Chance, sites: list[str]) -> list[dict[st
     by_way = {way: site_matrix(draws, sites)[groups] for way, draws in compared.draws.items()}
     rows = []
     for name, verb, here, drawn in (
-        ("always", "used", used.all(axis=0), {w: m.all(axis=1) for w, m in by_way.items()}),
-        ("never", "left empty", ~used.any(axis=0), {w: ~m.any(axis=1) for w, m in by_way.items()}),
+        (
+            "always",
+            "used",
+            np.asarray(used.all(axis=0)),
+            {w: m.all(axis=1) for w, m in by_way.items()},
+        ),
+        (
+            "never",
+            "left empty",
+            np.asarray(~used.any(axis=0)),
+            {w: ~m.any(axis=1) for w, m in by_way.items()},
+        ),
     ):
         mean, best = float(here.sum()), (-1.0, "", 0.0)
         for way, matrix in drawn.items():

@@ -6,6 +6,7 @@ the architectures that were found and on those of a search that knows nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Draws:
         keep = np.ones(len(self.rows)) if where is None else where.to_numpy(dtype=float)
         values = keep if weights is None else keep * weights.to_numpy(dtype=float)
         draw = self.rows["draw"].to_numpy(dtype=np.int64)
-        return np.bincount(draw, weights=values, minlength=self.count)
+        return np.bincount(draw, weights=values, minlength=self.count).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ class Quantity:
     text: Callable[[float], str]
     sentence: str
     versus: str = "{way} give it {chance}"
-    between: Callable[[float, float], str] = lambda mean, sd: (
-        f"{percent(mean)} ± {100 * sd:.1f}"
-    )
+    between: Callable[[float, float], str] = lambda mean, sd: f"{percent(mean)} ± {100 * sd:.1f}"
     source: str = ""
     expected: str = ""
 
@@ -145,7 +144,7 @@ def _growth(method: str) -> Callable[[Draws], Array]:
 
     def measure(draws: Draws) -> Array:
         rows = draws.rows
-        logs = np.log2(rows["size"].astype(float).clip(lower=1))
+        logs = rows["size"].astype(float).clip(lower=1).map(math.log2)
         means = []
         for third in ("late", "early"):
             where = (rows["method"] == method) & (rows["third"] == third)

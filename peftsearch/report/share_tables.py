@@ -30,10 +30,9 @@ def budget_shares(data: RunData) -> pd.DataFrame:
         for name, share in zip(table[kind], table["share"], strict=True):
             own = [_share(group, kind, str(name)) for _, group in data.searches.groupby("search")]
             means = _by_chance(data, kind, str(name))
-            rows.append(
-                (kind, str(name), share, min(own, default=share), max(own, default=share))
-                + (number(data.searches), min(means, default=np.nan), max(means, default=np.nan))
-            )
+            low, high = min(own, default=share), max(own, default=share)
+            least, most = min(means, default=np.nan), max(means, default=np.nan)
+            rows.append((kind, name, share, low, high, number(data.searches), least, most))
     return pd.DataFrame(rows, columns=columns)
 
 

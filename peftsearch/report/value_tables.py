@@ -6,6 +6,7 @@ best architecture for every budget follows from one search; it is an estimate un
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -66,8 +67,8 @@ def search_values(data: RunData) -> pd.DataFrame:
     """Return the search's value of every architecture that was really trained, with its score.
 
     Columns: name, kind (``race``: short trainings, the selection split; ``test``: retrained,
-    mean over n seeds), found (the winner), num_params, value (in deviations of the supernet's loss), score, sd, n,
-    steps. Without architectures that are not of the space.
+    mean over n seeds), found (the winner), num_params, value (in deviations of the supernet's
+    loss), score, sd, n, steps. Without architectures that are not of the space.
     """
     rows: list[dict[str, object]] = []
     if data.worth.empty:
@@ -106,8 +107,8 @@ def front(data: RunData) -> pd.DataFrame:
     """Return the best architecture for every budget, by the values of one search.
 
     Columns: name, kind (``estimate``, or ``trained`` for what was really trained), found,
-    num_params, value, gain (nats by which the supernet's loss would be lower than with nothing at all, by
-    the additive model), score, sd, n (where it was retrained).
+    num_params, value, gain (nats by which the supernet's loss would be lower than with nothing at
+    all, by the additive model), score, sd, n (where it was retrained).
 
     The estimates are exact solutions of the knapsack at the budgets that they use in full: at
     each price the best candidate of each gate; the price falls from where nothing is worth it.
@@ -116,7 +117,9 @@ def front(data: RunData) -> pd.DataFrame:
         return pd.DataFrame(columns=list(FRONT_COLUMNS))
     spread = float(data.measured["loss"].astype(float).std(ddof=0))
     points = _supported(data.candidates, data.worth.to_numpy(dtype=float))
-    estimate = pd.DataFrame(points, columns=["num_params", "value"]).assign(kind="estimate", found=False)
+    estimate = pd.DataFrame(points, columns=["num_params", "value"]).assign(
+        kind="estimate", found=False
+    )
     trained = search_values(data).query("kind == 'test'").assign(kind="trained")
     both = pd.concat([estimate, trained], ignore_index=True)
     both = both.assign(gain=both["value"] * spread, name=both["name"].fillna(""))
@@ -130,7 +133,7 @@ def _supported(candidates: pd.DataFrame, values: Array) -> list[tuple[int, float
     for _, rows in candidates.assign(value=values).groupby("gate", sort=False):
         hull = _hull(rows["num_params"].to_numpy(dtype=float), rows["value"].to_numpy(dtype=float))
         cost, value = cost + int(hull[0][0]), value + hull[0][1]
-        for (c0, v0), (c1, v1) in zip(hull[:-1], hull[1:], strict=True):
+        for (c0, v0), (c1, v1) in itertools.pairwise(hull):
             steps.append(((v1 - v0) / (c1 - c0), int(c1 - c0), v1 - v0))
     points = [(cost, value)]
     for _, more, better in sorted(steps, key=lambda step: -step[0]):

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from peftsearch.report import write_report
+from tests.unit.report import factory
 
 FLAGS = (
     "--headless",
@@ -111,28 +109,15 @@ def browser() -> Browser:
     return Browser(program)
 
 
-def _factory() -> ModuleType:
-    """Import the factory of the unit tests by its path, whatever the test runner's root is."""
-    path = Path(__file__).parents[1] / "unit" / "report" / "factory.py"
-    spec = importlib.util.spec_from_file_location("report_factory", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the report of a synthetic run by name."""
-    factory = _factory()
 
     @cache
     def make(name: str) -> Path:
         root = tmp_path_factory.mktemp(name)
         factory.ALL[name](root)
-        return write_report(root)
+        return write_report(root, ["html"])
 
     return make
 

@@ -101,9 +101,9 @@ def gates(plan: Plan) -> list[dict[str, Any]]:
     return result
 
 
-def choices(plan: Plan) -> list[dict[str, Any]]:
+def choices(plan: Plan, seed: int = 3) -> list[dict[str, Any]]:
     """A plausible architecture: more towards the top, some sites empty."""
-    draw = random.Random(3)
+    draw = random.Random(seed)
     result = []
     for entry in sites(plan):
         own = [g for g in gates(plan) if g["site"] == entry["id"]]
@@ -215,7 +215,7 @@ def decide(root: Path, plan: Plan, limit: int) -> int:
         }
         for _ in range(60)
     ]
-    values = [[0.0 for _ in gate["candidates"]] for gate in gates(plan)]
+    values = [[0.0, *(draw.gauss(0, 1) for _ in gate["candidates"][1:])] for gate in gates(plan)]
     content = {"format": 1, "metric": plan.metric, "samples": samples, "price": 1e-6}
     write(root / "search" / "measured.json", {**content, "values": values})
     used = sum(choice["num_params"] for choice in choices(plan))
@@ -232,18 +232,28 @@ def decide(root: Path, plan: Plan, limit: int) -> int:
     for contestant in contestants:
         contestant["summary"] = "lora 6 sites, adapter 3 sites " + plan.note
     race = {"format": 1, "metric": plan.metric, "steps": 80, "contestants": contestants}
-    write(root / "race.json", {**race, "winner": "supernet-1"})
-    architecture = {
+    named = dict.fromkeys(entry["id"] for entry in sites(plan))
+    certainty = [{"site": site, "share": round(draw.random(), 3)} for site in named]
+    write(root / "race.json", {**race, "winner": "supernet-1", "certainty": certainty})
+    write(root / "architecture.json", architecture(plan, limit, choices(plan)))
+    for number, contestant in enumerate(contestants):
+        other = choices(plan, seed=3 + number)
+        write(root / f"race/{contestant['name']}.json", architecture(plan, limit, other))
+        write(root / f"race/{contestant['name']}.result.json", {"scores": {}})
+    return used
+
+
+def architecture(plan: Plan, limit: int, chosen: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of ``architecture.json``."""
+    return {
         "format": 1,
         "model": plan.model,
         "task": plan.task,
         "backbone_parameters": limit * 100,
         "budget": {"requested": "1%", "limit": limit},
-        "num_params": used,
-        "choices": choices(plan),
+        "num_params": sum(choice["num_params"] for choice in chosen),
+        "choices": chosen,
     }
-    write(root / "architecture.json", architecture)
-    return used
 
 
 def _score(mean: float, seeds: int, params: int, salt: str) -> dict[str, Any]:
@@ -352,6 +362,22 @@ def baseline_won(root: Path) -> Path:
     return finished(root, Plan(found=0.79))
 
 
+def several(root: Path) -> Path:
+    """A run with five search seeds that all spend on late layers of the decoder."""
+    plan = Plan(stacks=(("encoder", 6), ("decoder", 6)))
+    finished(root, plan)
+    limit = json.loads((root / "architecture.json").read_text(encoding="utf-8"))["budget"]["limit"]
+    for seed in range(5):
+        chosen = []
+        draw = random.Random(seed)
+        for gate in gates(plan):
+            wanted = gate["stack"] == "decoder" and gate["layer"] > 2 and draw.random() < 0.9
+            choice = draw.choice(gate["candidates"][1:]) if wanted else gate["candidates"][0]
+            chosen.append({"site": gate["site"], **choice})
+        write(root / f"search/seed-{seed}/architecture.json", architecture(plan, limit, chosen))
+    return root
+
+
 def large(root: Path) -> Path:
     """A run of the size of t5-large."""
     return finished(root, Plan("t5-large", "rte", stacks=(("encoder", 24), ("decoder", 24))))
@@ -372,6 +398,7 @@ ALL = {
     "encoder_only": encoder_only,
     "many": many,
     "baseline_won": baseline_won,
+    "several": several,
     "large": large,
     "hostile": hostile,
 }
