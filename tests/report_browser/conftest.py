@@ -78,6 +78,40 @@ class Browser:
         return result
 
 
+    def audit(self, page: Path, axe: Path, folder: Path, *, dark: bool) -> list[dict[str, Any]]:
+        """Let axe-core look at a page with everything unfolded; return what it finds wrong.
+
+        In a copy without the content policy, which would keep out axe as well.
+        """
+        copy = folder / f"audit-{page.parent.parent.name}-{dark}.html"
+        source = POLICY.sub("", page.read_text(encoding="utf-8"))
+        assert source.count("</body>") == 1
+        script = f'<script src="{axe.as_uri()}"></script><script>{AUDIT}</script></body>'
+        copy.write_text(source.replace("</body>", script), encoding="utf-8")
+        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+        dom = self.call(copy, "--dump-dom", "--virtual-time-budget=60000", scheme)
+        found = re.search(r'<pre id="axe-result">(.+?)</pre>', dom, re.DOTALL)
+        assert found is not None, dom[-500:]
+        result: list[dict[str, Any]] = json.loads(html.unescape(found.group(1)))
+        return result
+
+
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+AUDIT = """
+for (const details of document.querySelectorAll("details")) details.open = true;
+axe.run(document, {resultTypes: ["violations", "incomplete"]}).then((seen) => {
+  const doubt = seen.incomplete.filter((rule) => rule.id !== "color-contrast");
+  const rows = [...seen.violations, ...doubt].map((rule) => ({
+    id: rule.id, help: rule.help, passes: seen.passes.length,
+    places: rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)),
+  }));
+  const result = document.createElement("pre");
+  result.id = "axe-result";
+  result.textContent = JSON.stringify([...rows, {id: "passes", places: seen.passes.map((r) => r.id)}]);
+  document.body.append(result);
+});
+"""
+
 MEASURE = """
 const frame = document.getElementById("frame");
 frame.addEventListener("load", () => {
@@ -107,6 +141,16 @@ def browser() -> Browser:
     if program is None:
         pytest.skip("no chromium on PATH; on Debian: apt-get install chromium")
     return Browser(program)
+
+
+@pytest.fixture(scope="session")
+def axe() -> Path:
+    """The axe-core that ``make axe`` fetches, or the one that ``PEFTSEARCH_AXE`` names."""
+    named = os.environ.get("PEFTSEARCH_AXE")
+    path = Path(named) if named else Path(__file__).parents[2] / ".axe" / "axe.min.js"
+    if not path.is_file():
+        pytest.skip("no axe-core; fetch it from npm: make axe")
+    return path.absolute()
 
 
 @pytest.fixture(scope="session")

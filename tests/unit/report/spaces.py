@@ -1,4 +1,4 @@
-"""The synthetic space as tables, and architectures drawn from it by other means than the report's."""
+"""The synthetic space as tables, and architectures drawn from it by other means than ours."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from peftsearch.discretise import solve
 from peftsearch.report.patterns import Chance, by_chance, patterns
 from peftsearch.space import SearchSpace
 
-from . import factory
+from . import plan
 
-PLAN = factory.Plan(stacks=(("encoder", 6), ("decoder", 6)))
+PLAN = plan.Plan(stacks=(("encoder", 6), ("decoder", 6)))
 LIMIT = 9000
 
 
@@ -23,7 +23,7 @@ LIMIT = 9000
 def space() -> SearchSpace:
     """The space as the rest of the program sees it."""
     content = {"name": "default", "description": "", "combine": "one"}
-    return SearchSpace.from_json({**content, "gates": factory.gates(PLAN)})
+    return SearchSpace.from_json({**content, "gates": plan.gates(PLAN)})
 
 
 @cache
@@ -36,7 +36,7 @@ def candidates() -> pd.DataFrame:
             **candidate,
             "modules": ", ".join(candidate["modules"]),
         }
-        for number, gate in enumerate(factory.gates(PLAN))
+        for number, gate in enumerate(plan.gates(PLAN))
         for candidate in gate["candidates"]
     ]
     return pd.DataFrame(rows)

@@ -31,9 +31,9 @@ def test_a_planted_pattern_is_found_with_its_figures() -> None:
     row = table[table["name"] == "share of the decoder"].iloc[0]
     own = [
         rows.loc[rows["stack"] == "decoder", "num_params"].sum() / rows["num_params"].sum()
-        for _, rows in searches(
-            [best_of_random(seed, late_decoder) for seed in range(4)]
-        ).groupby("search")
+        for _, rows in searches([best_of_random(seed, late_decoder) for seed in range(4)]).groupby(
+            "search"
+        )
     ]
     assert row["mean"] == pytest.approx(np.mean(own))
     assert row["sd"] == pytest.approx(np.std(own, ddof=1))
