@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr
 
 from peftsearch.architecture import NONE
 from peftsearch.report import chance
@@ -223,7 +223,8 @@ def _price(prices: Sequence[float]) -> list[dict[str, object]]:
     }  # fmt: skip
     if n < 2:
         return [row]
-    p = 0.0 if sd == 0 and mean else float(stats.ttest_1samp(prices, 0).pvalue) if sd else 1.0
+    error = sd / np.sqrt(n)
+    p = 2 * float(stdtr(n - 1, -abs(mean) / error)) if error else float(mean == 0)
     text = (
         f"By its price, one more parameter would lower the loss by {mean:.2g} ± {sd:.1g} nats "
         f"({n} search seeds); 0 where the budget does not bind."

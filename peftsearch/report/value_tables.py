@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from peftsearch.architecture import NONE
 from peftsearch.report import tables
@@ -34,7 +34,7 @@ def score_intervals(data: RunData) -> pd.DataFrame:
     """
     rows = data.scores[data.scores["mean"].notna() & data.scores["num_params"].notna()].copy()
     half = [
-        float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n) if n > 1 and sd == sd else math.nan
+        float(stdtrit(n - 1, 0.975)) * sd / math.sqrt(n) if n > 1 and sd == sd else math.nan
         for n, sd in zip(rows["n"], rows["sd"].astype(float), strict=True)
     ]
     return rows.assign(low=rows["mean"] - half, high=rows["mean"] + half)[
@@ -96,10 +96,16 @@ def _named(trained: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
 
 
 def rank_agreement(table: pd.DataFrame, higher_is_better: bool) -> float:
-    """Return Kendall's tau between values and scores; NaN below three pairs."""
+    """Return Kendall's tau-b between values and scores; NaN below three architectures."""
     if len(table) < 3 or table["value"].nunique() < 2 or table["score"].nunique() < 2:
         return math.nan
-    tau = float(stats.kendalltau(table["value"], table["score"]).statistic)
+    order = [
+        np.sign(np.subtract.outer(column, column))
+        for column in (table["value"].to_numpy(dtype=float), table["score"].to_numpy(dtype=float))
+    ]
+    tau = float(
+        (order[0] * order[1]).sum() / math.sqrt((order[0] ** 2).sum() * (order[1] ** 2).sum())
+    )
     return tau if higher_is_better else -tau
 
 

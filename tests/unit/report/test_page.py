@@ -143,6 +143,25 @@ def test_lines_of_the_exporter_come_first(tmp_path: Path) -> None:
     assert "import peft\nx = 1" in load(root).text
 
 
+def test_lines_of_a_run_that_was_moved_name_where_it_lies_now(tmp_path: Path) -> None:
+    root = factory.unfinished(tmp_path)
+    lines = ["import peftsearch", "model = peftsearch.load('elsewhere/run/export/native')"]
+    check = {"format": 1, "target": "native", "verified": True, "load": lines}
+    factory.write(root / "export/native/check.json", check)
+    write_report(root, ["html"])
+    text = load(root).text
+    assert "elsewhere" not in text
+    assert f"peftsearch.load('{root / 'export' / 'native'}')" in text
+
+
+def test_patterns_are_sentences_or_nothing_certain(report: Report) -> None:
+    one, several = load(report("finished")).text, load(report("several")).text
+    assert "Nothing certain was found." in one
+    assert "There is one search seed" in one
+    assert "Nothing certain was found." not in several
+    assert "of the budget goes to the decoder (5 search seeds)" in several
+
+
 def test_a_second_report_is_the_same_and_drops_stale_figures(tmp_path: Path) -> None:
     root = factory.unfinished(tmp_path)
     write_report(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from peftsearch.report.chance import draws
 from peftsearch.report.patterns import patterns
@@ -98,6 +99,7 @@ def test_the_price_is_said_where_all_seeds_know_it() -> None:
     row = table[table["topic"] == "price"].iloc[0]
     assert row["holds"]
     assert "lower the loss by 0.011" in row["sentence"]
+    assert row["p"] == pytest.approx(stats.ttest_1samp([0.011, 0.012, 0.010, 0.011], 0).pvalue)
 
 
 def test_holm_by_its_definition() -> None:

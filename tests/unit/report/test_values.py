@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from peftsearch.report import gate_tables, searches, share_tables, value_tables
 from peftsearch.report.collect import RunData, collect
@@ -72,6 +73,14 @@ def test_rank_agreement_knows_which_way_is_better() -> None:
     assert value_tables.rank_agreement(table, True) == 1
     assert value_tables.rank_agreement(table, False) == -1
     assert math.isnan(value_tables.rank_agreement(table.head(2), True))
+
+
+def test_rank_agreement_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 6, (20, 2)).astype(float)  # with ties
+    table = pd.DataFrame(drawn, columns=["value", "score"])
+    tau = stats.kendalltau(table["value"], table["score"]).statistic
+    assert value_tables.rank_agreement(table, True) == pytest.approx(tau)
 
 
 def test_intervals_are_those_of_student(done: RunData) -> None:
