@@ -7,15 +7,20 @@ point; what is not there yet is an empty table with the right columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from peftsearch.errors import ConfigError
+from peftsearch.report import architectures
+from peftsearch.report.architectures import (
+    SITE_COLUMNS,
+    table,
+)
 from peftsearch.report.facts import Facts, facts
 from peftsearch.report.outcome import (
     EXPORT_COLUMNS,
@@ -32,11 +37,7 @@ from peftsearch.report.read import Reader
 from peftsearch.report.searches import number
 from peftsearch.site import split_id
 
-SITE_COLUMNS = ("site", "stack", "layer", "part")
 CANDIDATE_COLUMNS = ("gate", *SITE_COLUMNS, "method", "size", "num_params", "modules")
-CHOICE_COLUMNS = (*SITE_COLUMNS, "method", "size", "num_params", "modules")
-SEARCH_COLUMNS = ("search", *CHOICE_COLUMNS)
-TRAINED_COLUMNS = ("name", *CHOICE_COLUMNS)
 STEP_COLUMNS = (
     "step",
     "steps",
@@ -52,8 +53,11 @@ STEP_COLUMNS = (
 )
 MEASURED_COLUMNS = ("num_params", "score", "loss")
 RACE_COLUMNS = ("name", "source", "num_params", "steps", "score", "summary")
-CERTAINTY_COLUMNS = ("site", "share")
 ALERT_COLUMNS = ("code", "text")
+
+
+#: Files of which at least one makes a directory a run.
+_KNOWN = ("config.yaml", "manifest.json", "sites.json", "architecture.json", "summary.json")
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,6 @@ class RunData:
         return patterns(self.searches, self.candidates, self.sites, self.compared, self.prices)
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Build a table that has exactly these columns, also without rows."""
-    return pd.DataFrame(list(rows), columns=list(columns))
-
-
 def collect(run_dir: Path) -> RunData:
     """Read a run directory.
 
@@ -148,12 +147,11 @@ def collect(run_dir: Path) -> RunData:
     Raises:
         ConfigError: There is no such directory, or it holds none of a run's files.
     """
-    known = ("manifest.json", "config.yaml", "sites.json", "architecture.json", "summary.json")
-    if not any((run_dir / name).is_file() for name in known):
-        hint = f"A run directory holds {', '.join(known)}."
+    if not any((run_dir / name).is_file() for name in _KNOWN):
+        hint = f"A run directory holds {', '.join(_KNOWN)}."
         raise ConfigError(f"{run_dir} is not a run directory.", hint)
     reader = Reader(run_dir)
-    files = {Path(n).stem: reader.json(n) for n in (*known[:1], *known[2:], "space.json")}
+    files = {Path(n).stem: reader.json(n) for n in (*_KNOWN[1:], "space.json")}
     summary, space = files["summary"], files["space"]
     race_file, measured = reader.json("race.json"), reader.json("search/measured.json")
     config = reader.yaml("config.yaml")
@@ -170,11 +168,8 @@ def collect(run_dir: Path) -> RunData:
         lambda: exports(reader, summary),
         (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), dict[str, str]()),
     )
-    choices = reader.build(
-        "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
-    )
-    seed = config.get("seed")
-    searches, prices = _searches(reader, choices, seed if isinstance(seed, int) else 0, measured)
+    choices = architectures.choices(reader, "architecture.json", files["architecture"])
+    searches, prices = architectures.searches(reader, choices, config.get("seed"), measured)
     steps = _steps(reader)
     single = reader.build(
         "summary.json", lambda: facts(reader, config, files, {**measured, **race_file}), Facts()
@@ -188,14 +183,10 @@ def collect(run_dir: Path) -> RunData:
         candidates=candidates,
         choices=choices,
         searches=searches,
-        trained=_trained(reader),
-        worth=reader.build(
-            "search/measured.json", lambda: _worth(measured, candidates), pd.Series(dtype=float)
-        ),
+        trained=architectures.trained(reader),
+        worth=architectures.worth(reader, measured, candidates),
         prices=prices,
-        certainty=reader.build(
-            "race.json", lambda: _certainty(race_file), table((), CERTAINTY_COLUMNS)
-        ),
+        certainty=architectures.certainty(reader, race_file),
         alphas=_alphas(reader, len(candidates)),
         steps=steps,
         measured=table(measured.get("samples", ()), MEASURED_COLUMNS),
@@ -251,74 +242,6 @@ def _candidates(space: Mapping[str, Any]) -> pd.DataFrame:
         for candidate in gate["candidates"]
     ]
     return table(rows, CANDIDATE_COLUMNS)
-
-
-def _choices(architecture: Mapping[str, Any]) -> pd.DataFrame:
-    rows = []
-    for choice in architecture.get("choices", ()):
-        stack, layer, part = split_id(choice["site"])
-        place = {"stack": stack, "layer": layer, "part": part}
-        modules = ", ".join(map(str, choice.get("modules", ())))
-        rows.append({"size": 0, **choice, **place, "modules": modules})
-    return table(rows, CHOICE_COLUMNS)
-
-
-def _searches(
-    reader: Reader, choices: pd.DataFrame, seed: int, measured: Mapping[str, Any]
-) -> tuple[pd.DataFrame, tuple[float, ...]]:
-    """Choices and prices of every search seed; of the one search where there are no others."""
-    found, prices = [choices.assign(search=seed)], [measured.get("price")]
-    folders = sorted(
-        (p for p in (reader.root / "search").glob("seed-*") if p.name[5:].isdigit()),
-        key=lambda folder: int(folder.name[5:]),
-    )
-    several, theirs = [], []
-    for folder in folders:
-        name = f"search/{folder.name}/architecture.json"
-        content = reader.json(name)
-        rows = reader.build(name, partial(_choices, content), table((), CHOICE_COLUMNS))
-        if len(rows):
-            several.append(rows.assign(search=int(folder.name[5:])))
-            theirs.append(reader.json(f"search/{folder.name}/measured.json").get("price"))
-    if several:
-        found, prices = several, theirs
-    numbers = [float(p) for p in prices if isinstance(p, (int, float))]
-    return pd.concat(found)[list(SEARCH_COLUMNS)].reset_index(drop=True), tuple(numbers)
-
-
-def _trained(reader: Reader) -> pd.DataFrame:
-    """Every architecture that was trained beside the found one."""
-    found = [table((), TRAINED_COLUMNS)]
-    root = reader.root
-    for path in sorted([*root.glob("race/*.json"), *root.glob("baselines/*/architecture.json")]):
-        if path.name.endswith(".result.json"):
-            continue
-        name = path.relative_to(root).as_posix()
-        rows = reader.build(name, partial(_choices, reader.json(name)), table((), CHOICE_COLUMNS))
-        short = name.removesuffix("/architecture.json").removesuffix(".json")
-        found.append(rows.assign(name=short))
-    there = [rows for rows in found if len(rows)] or found[:1]
-    return pd.concat(there, ignore_index=True)[list(TRAINED_COLUMNS)]
-
-
-def _worth(measured: Mapping[str, Any], candidates: pd.DataFrame) -> pd.Series:
-    """Values by candidate, where the strategy left any.
-
-    Raises:
-        ValueError: They do not fit the space.
-    """
-    rows = measured.get("values") or []
-    flat = [float(value) for row in rows for value in row]
-    if rows and [len(row) for row in rows] != candidates.groupby("gate").size().tolist():
-        raise ValueError("values do not fit space.json")
-    return pd.Series(flat, dtype=float)
-
-
-def _certainty(race: Mapping[str, Any]) -> pd.DataFrame:
-    """Certainty by site: the least of its gates."""
-    rows = table(race.get("certainty") or (), CERTAINTY_COLUMNS)
-    rows["share"] = pd.to_numeric(rows["share"])
-    return rows.groupby("site", sort=False)["share"].min().reset_index()
 
 
 def _alphas(reader: Reader, width: int) -> pd.DataFrame:
