@@ -24,7 +24,7 @@ from peftsearch.site import PARTS
 
 WIDTH = 3.4
 _ROW, _LEFT, _TOTAL, _HEAD, _BETWEEN, _MARGIN = 0.27, 0.34, 0.45, 0.42, 0.12, 0.05
-_BADGE, _ENTRY, _ENTRY_ROW = 0.29, 1.13, 0.24
+_BADGE, _ENTRY, _ENTRY_ROW = 0.29, 1.09, 0.24
 _HEADS = {
     "attention": "attn", "cross_attention": "cross", "feed_forward": "ffn", "norm": "norm",
 }  # fmt: skip
@@ -121,6 +121,6 @@ def _legend(axes: Axes, used: list[str], looks: dict[str, Style], per_row: int, 
         if method == NONE:
             hollow(axes, (x, y, _BADGE, 0.18))
         else:
-            badge(axes, looks[method], x, y, 0.18)
-        text = "empty" if method == NONE else name_text(method.replace("parallel_", "par. "), 12)
+            badge(axes, looks[method], x, y, 0.18, _BADGE)
+        text = "empty" if method == NONE else name_text(method.replace("parallel_", "p. "), 11)
         axes.text(x + _BADGE + 0.05, y + 0.09, text, va="center", size=9)

@@ -47,7 +47,6 @@ class Drawing:
         svg: The same as vectors, for papers.
         width: Natural width in CSS pixels.
         height: Natural height in CSS pixels.
-        shown: Whether it is in the page; else it only lies beside it.
     """
 
     name: str
@@ -59,7 +58,6 @@ class Drawing:
     svg: bytes
     width: int
     height: int
-    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,6 @@ class _Plan:
     table: Callable[[RunData], pd.DataFrame]
     draw: Callable[[RunData, pd.DataFrame], Figure]
     alt: Callable[[RunData, pd.DataFrame], str]
-    shown: bool = True
 
 
 _PLANS = (
@@ -92,7 +89,6 @@ _PLANS = (
         tables.layer_assignment,
         lambda data, table: figure_column.draw(table, *_towers(data)),
         lambda data, table: findings.assignment(table),
-        shown=False,
     ),
     _Plan(
         "budget-shares",
@@ -250,7 +246,7 @@ def draw_all(data: RunData, *, pixels: bool = True, vectors: bool = True) -> dic
             width, height = (round(96 * side) for side in figure.get_size_inches())
             drawings[plan.name] = Drawing(
                 plan.name, plan.title, plan.alt(data, table), plan.caption, table,
-                image, canvas.svg(figure) if vectors else b"", width, height, plan.shown,
+                image, canvas.svg(figure) if vectors else b"", width, height,
             )  # fmt: skip
     return drawings
 

@@ -81,7 +81,7 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         run=shown_path(data.path),
         alerts=[_alert(code, text) for code, text in findings.alerts(data)],
         drawings=drawings,
-        images={n: base64.b64encode(d.png).decode("ascii") for n, d in drawings.items() if d.shown},
+        images={n: base64.b64encode(d.png).decode("ascii") for n, d in drawings.items()},
         looks={_slug(i): style for i, style in enumerate(styles(methods).values())},
         legend=_legend(methods),
         towers=_towers(data, methods),

@@ -72,8 +72,11 @@ def test_each_figure_has_its_numbers_beside_it(report: Report, name: str) -> Non
     figures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert figures
     assert figures <= {path.stem for path in (folder / "tables").glob("*.csv")}
-    # the one for a column of a paper is beside the page only
-    assert len(load(report(name)).named("img")) == len(figures - {"layer-assignment-column"})
+    page = load(report(name))
+    # the one for a column of a paper stands in for the wide one on a narrow screen
+    assert len(page.named("img")) == len(figures - {"layer-assignment-column"})
+    assert len(page.named("source")) == len(figures & {"layer-assignment-column"})
+    assert all(s["srcset"].startswith("data:image/png;base64,") for s in page.named("source"))
     assert not list(folder.rglob(".tmp*"))
 
 
