@@ -152,12 +152,10 @@ def collect(run_dir: Path) -> RunData:
         raise ConfigError(f"{run_dir} is not a run directory.", hint)
     reader = Reader(run_dir)
     files = {Path(n).stem: reader.json(n) for n in (*_KNOWN[1:], "space.json")}
-    summary, space = files["summary"], files["space"]
+    summary = files["summary"]
     race_file, measured = reader.json("race.json"), reader.json("search/measured.json")
     config = reader.yaml("config.yaml")
-    candidates = reader.build(
-        "space.json", lambda: _candidates(space), table((), CANDIDATE_COLUMNS)
-    )
+    candidates = _candidates(reader, files["space"])
     score_table, value_table = reader.build(
         "summary.json",
         lambda: scores(reader, summary),
@@ -193,9 +191,7 @@ def collect(run_dir: Path) -> RunData:
         race=table(race_file.get("contestants", ()), RACE_COLUMNS),
         scores=score_table,
         values=value_table,
-        stages=reader.build(
-            "manifest.json", lambda: stages(files["manifest"], summary), _unknown_stages()
-        ),
+        stages=_stages(reader, files["manifest"], summary),
         exports=export_table,
         problems=problem_table,
         alerts=table(summary.get("alerts", ()), ALERT_COLUMNS),
@@ -204,11 +200,14 @@ def collect(run_dir: Path) -> RunData:
     )
 
 
-def _unknown_stages() -> pd.DataFrame:
-    """Return the table of stages of a run whose manifest cannot be read."""
+def _stages(
+    reader: Reader, manifest: Mapping[str, Any], summary: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the table of stages; all unknown in a run whose manifest cannot be read."""
     nothing = float("nan")
-    table_ = pd.DataFrame({"stage": STAGES, "status": "unknown"})
-    return table_.assign(seconds=nothing, steps=nothing, peak_bytes=nothing)
+    unknown = pd.DataFrame({"stage": STAGES, "status": "unknown"})
+    unknown = unknown.assign(seconds=nothing, steps=nothing, peak_bytes=nothing)
+    return reader.build("manifest.json", lambda: stages(manifest, summary), unknown)
 
 
 def _with_limit(single: Facts, steps: pd.DataFrame) -> Facts:
@@ -229,7 +228,13 @@ def _sites(files: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return table(rows, SITE_COLUMNS)
 
 
-def _candidates(space: Mapping[str, Any]) -> pd.DataFrame:
+def _candidates(reader: Reader, space: Mapping[str, Any]) -> pd.DataFrame:
+    """Candidates of every gate; empty where the space cannot be read."""
+    nothing = table((), CANDIDATE_COLUMNS)
+    return reader.build("space.json", lambda: _read_candidates(space), nothing)
+
+
+def _read_candidates(space: Mapping[str, Any]) -> pd.DataFrame:
     keys = ("site", "stack", "layer", "part")
     rows = [
         {
