@@ -185,10 +185,10 @@ def report(
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
         from peftsearch.report import FORMATS
 
-        wanted = [name.strip() for name in (formats or ",".join(FORMATS)).split(",")]
+        wanted = FORMATS if formats is None else [name.strip() for name in formats.split(",")]
         for name in wanted:
             require_known(name, FORMATS, "--format")
-        _stage(current, "report", run, formats=wanted)
+        _stage(current, "report", run, **({} if formats is None else {"formats": wanted}))
         first = next(name for name in FORMATS if name in wanted)
         file = f"report.{first}" if first in ("html", "md", "json") else ""
         _done(current, "report", run, run / "report" / file)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from peftsearch.catalogue import method_facts
-from peftsearch.report import canvas, wording
+from peftsearch.report import canvas, figure_values, wording
 from peftsearch.report.figure_search import apart
 from peftsearch.report.palette import linear, rgb, styles
 
@@ -54,6 +54,13 @@ def registered() -> list[str]:
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_methods_stay_apart_for_every_sight(sight: str) -> None:
     colours = [style.colour for style in styles(registered()).values()]
+    pairs = itertools.combinations([lab(colour, sight) for colour in colours], 2)
+    assert min(float(np.linalg.norm(a - b)) for a, b in pairs) >= 15
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_what_is_found_stays_apart_from_the_rest_for_every_sight(sight: str) -> None:
+    colours = (figure_values._FOUND, figure_values._OTHER, figure_values._ESTIMATE)
     pairs = itertools.combinations([lab(colour, sight) for colour in colours], 2)
     assert min(float(np.linalg.norm(a - b)) for a, b in pairs) >= 15
 
