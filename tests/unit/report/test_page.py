@@ -148,12 +148,12 @@ def test_lines_of_the_exporter_come_first(tmp_path: Path) -> None:
 
 def test_lines_of_a_run_that_was_moved_name_where_it_lies_now(tmp_path: Path) -> None:
     root = factory.unfinished(tmp_path)
-    lines = ["import peftsearch", "model = peftsearch.load('elsewhere/run/export/native')"]
+    lines = ["import peftsearch", "model = peftsearch.load('somewhere/run/export/native')"]
     check = {"format": 1, "target": "native", "verified": True, "load": lines}
     factory.write(root / "export/native/check.json", check)
     write_report(root, ["html"])
     text = load(root).text
-    assert "elsewhere" not in text
+    assert "somewhere" not in text
     assert f"peftsearch.load('{root / 'export' / 'native'}')" in text
 
 
