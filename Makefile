@@ -8,10 +8,11 @@ ADAPTERS_VENV ?= .venv-adapters
 # One worker a core, a file of tests to one of them; PARALLEL= for one after the other.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 BIN := $(VENV)/bin
+AXE := 4.14.1
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install adapters-env demo test test-slow lint build clean
+.PHONY: help install adapters-env axe demo test test-slow lint build clean
 
 help:  ## print this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,14 @@ $(ADAPTERS_VENV)/.installed: constraints-adapters.txt
 	$(ADAPTERS_VENV)/bin/python -m pip install --quiet -c constraints-adapters.txt adapters
 	@touch $@
 
+axe: .axe/axe.min.js  ## axe-core from npm, for the tests of the report in a browser
+
+.axe/axe.min.js:
+	@mkdir -p .axe
+	cd .axe && npm pack --silent axe-core@$(AXE) && \
+		tar -xzf axe-core-$(AXE).tgz --strip-components=1 package/axe.min.js package/LICENSE && \
+		rm axe-core-$(AXE).tgz
+
 demo: $(STAMP)  ## search, retrain, export and report on the built-in model; no download
 	$(BIN)/peftsearch run --preset quick
 
@@ -58,5 +67,5 @@ build: $(STAMP)  ## the wheel, in dist
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove everything that was built, the environment included; runs are kept
-	rm -rf $(VENV) $(ADAPTERS_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ADAPTERS_VENV) .axe build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ stage is skipped when a run is resumed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def run_stage(
     out: Path | None = None,
     python: Path | None = None,
     load_from: Path | None = None,
+    formats: Collection[str] | None = None,
 ) -> None:
     """Run one stage on a run directory, again if it is done already.
 
@@ -94,13 +96,14 @@ def run_stage(
         out: For ``export``: where to write instead of ``export/<target>``.
         python: For ``export``: interpreter in which the target can be imported.
         load_from: For ``export``: folder that the lines in ``check.json`` load.
+        formats: For ``report``: what to write; by default everything.
 
     Raises:
         ConfigError: An earlier stage is missing.
     """
     if name == "report":
         # From the files alone and beside a run that is still going: no lock, no manifest.
-        _write_report(RunDir.open_existing(run_dir, lock=False))
+        _write_report(RunDir.open_existing(run_dir, lock=False), formats)
         return
     with (
         RunDir.open_existing(run_dir) as directory,
@@ -220,11 +223,11 @@ class _Runner:
         self.events.emit("export", "finish")
 
 
-def _write_report(directory: RunDir) -> None:
+def _write_report(directory: RunDir, formats: Collection[str] | None = None) -> None:
     """Write the summary, once there is something to compare, and the report."""
     from peftsearch.report import write_report
     from peftsearch.summary import summarise
 
     if directory.manifest().is_done("baselines"):
         write_json(directory.file("summary.json"), summarise(directory.path))
-    write_report(directory.path)
+    write_report(directory.path, **({} if formats is None else {"formats": formats}))

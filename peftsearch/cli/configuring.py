@@ -24,8 +24,8 @@ Kind = Annotated[
 def schema(kind: Kind = "native", as_json: o.Json = False, debug: o.Debug = False) -> None:
     """Print a JSON schema.
 
-    Of native.json, the document of a native export, or of architecture.json. What the
-    methods in them mean is in docs/format.md.
+    Of native.json, the document of a native export, of architecture.json, or of a
+    run's report.json. What the methods in them mean is in docs/format.md.
     """
     with session(as_json=as_json, debug=debug) as current:
         known = schemas()

@@ -52,6 +52,15 @@ Labels = Annotated[
     ),
 ]
 
+Formats = Annotated[
+    str | None,
+    o.option(
+        "--format",
+        metavar="html,md,json,csv,png,svg",
+        text="What to write, separated by commas. Default: all.",
+    ),
+]
+
 
 def stage(current: Session, name: str, run: Path, **options: Any) -> None:
     """Run one stage of the pipeline; what is needed for it must be there from earlier ones."""
@@ -169,12 +178,24 @@ def _export_untrained(
 
 
 def report(
-    run: o.Run, as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False
+    run: o.Run,
+    formats: Formats = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
 ) -> None:
     """Rebuild the report from the run's files alone.
 
-    Reads the run's JSON files. Writes report/.
+    Reads the run's JSON files. Writes report/: report.html, report.md for a model
+    card, report.json (see: config schema report), tables/*.csv, figures/*.png, *.svg.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
-        stage(current, "report", run)
-        done(current, "report", run, run / "report" / "report.html")
+        from peftsearch.report import FORMATS
+
+        wanted = FORMATS if formats is None else [name.strip() for name in formats.split(",")]
+        for name in wanted:
+            require_known(name, FORMATS, "--format")
+        stage(current, "report", run, **({} if formats is None else {"formats": wanted}))
+        first = next(name for name in FORMATS if name in wanted)
+        file = f"report.{first}" if first in ("html", "md", "json") else ""
+        done(current, "report", run, run / "report" / file)

@@ -7,14 +7,20 @@ point; what is not there yet is an empty table with the right columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from peftsearch.errors import ConfigError
+from peftsearch.report import architectures
+from peftsearch.report.architectures import (
+    SITE_COLUMNS,
+    table,
+)
 from peftsearch.report.facts import Facts, facts
 from peftsearch.report.outcome import (
     EXPORT_COLUMNS,
@@ -26,12 +32,12 @@ from peftsearch.report.outcome import (
     scores,
     stages,
 )
+from peftsearch.report.patterns import Chance, by_chance, patterns
 from peftsearch.report.read import Reader
+from peftsearch.report.searches import number
 from peftsearch.site import split_id
 
-SITE_COLUMNS = ("site", "stack", "layer", "part")
-CANDIDATE_COLUMNS = ("gate", *SITE_COLUMNS, "method", "size", "num_params")
-CHOICE_COLUMNS = (*SITE_COLUMNS, "method", "size", "num_params", "modules")
+CANDIDATE_COLUMNS = ("gate", *SITE_COLUMNS, "method", "size", "num_params", "modules")
 STEP_COLUMNS = (
     "step",
     "steps",
@@ -50,6 +56,10 @@ RACE_COLUMNS = ("name", "source", "num_params", "steps", "score", "summary")
 ALERT_COLUMNS = ("code", "text")
 
 
+#: Files of which at least one makes a directory a run.
+_KNOWN = ("config.yaml", "manifest.json", "sites.json", "architecture.json", "summary.json")
+
+
 @dataclass(frozen=True)
 class RunData:
     """Everything the report draws from.
@@ -62,6 +72,14 @@ class RunData:
         sites: One row per site of the backbone.
         candidates: One row per candidate of each gate, in the order of ``space.json``.
         choices: One row per choice of the found architecture, ``none`` included.
+        searches: The choices of every search seed, with the column search; of the found
+            architecture where the run has one search seed.
+        trained: The choices of every contestant and baseline, with the column name, e.g.
+            ``race/gates-1`` or ``baselines/uniform-lora``.
+        worth: The search's value of each row of ``candidates``; empty where it has none.
+        prices: Price at the end of each search that notes it, in nats per parameter.
+        certainty: For each site, the share of the supernet's plausible values that agree with
+            the method chosen there; empty where the strategy cannot say.
         alphas: Index: step; one column per row of ``candidates``; priced probabilities.
         steps: One row per logged step of the search.
         measured: Architectures scored with the supernet's weights.
@@ -83,6 +101,11 @@ class RunData:
     sites: pd.DataFrame
     candidates: pd.DataFrame
     choices: pd.DataFrame
+    searches: pd.DataFrame
+    trained: pd.DataFrame
+    worth: pd.Series
+    prices: tuple[float, ...]
+    certainty: pd.DataFrame
     alphas: pd.DataFrame
     steps: pd.DataFrame
     measured: pd.DataFrame
@@ -102,10 +125,17 @@ class RunData:
         stages = self.stages[self.stages["stage"] != "report"]
         return list(stages.loc[stages["status"] != "done", "stage"])
 
+    @cached_property
+    def compared(self) -> Chance | None:
+        """What searches that know nothing find; ``None`` with one search seed."""
+        if number(self.searches) < 2 or self.candidates.empty or not self.facts.limit:
+            return None
+        return by_chance(self.candidates, self.sites, self.facts.limit)
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Build a table that has exactly these columns, also without rows."""
-    return pd.DataFrame(list(rows), columns=list(columns))
+    @cached_property
+    def patterns(self) -> pd.DataFrame:
+        """Everything asked of the architectures (:func:`peftsearch.report.patterns.patterns`)."""
+        return patterns(self.searches, self.candidates, self.sites, self.compared, self.prices)
 
 
 def collect(run_dir: Path) -> RunData:
@@ -117,18 +147,15 @@ def collect(run_dir: Path) -> RunData:
     Raises:
         ConfigError: There is no such directory, or it holds none of a run's files.
     """
-    known = ("manifest.json", "config.yaml", "sites.json", "architecture.json", "summary.json")
-    if not any((run_dir / name).is_file() for name in known):
-        hint = f"A run directory holds {', '.join(known)}."
+    if not any((run_dir / name).is_file() for name in _KNOWN):
+        hint = f"A run directory holds {', '.join(_KNOWN)}."
         raise ConfigError(f"{run_dir} is not a run directory.", hint)
     reader = Reader(run_dir)
-    files = {Path(n).stem: reader.json(n) for n in (*known[:1], *known[2:], "space.json")}
-    summary, space = files["summary"], files["space"]
+    files = {Path(n).stem: reader.json(n) for n in (*_KNOWN[1:], "space.json")}
+    summary = files["summary"]
     race_file, measured = reader.json("race.json"), reader.json("search/measured.json")
     config = reader.yaml("config.yaml")
-    candidates = reader.build(
-        "space.json", lambda: _candidates(space), table((), CANDIDATE_COLUMNS)
-    )
+    candidates = _candidates(reader, files["space"])
     score_table, value_table = reader.build(
         "summary.json",
         lambda: scores(reader, summary),
@@ -139,6 +166,8 @@ def collect(run_dir: Path) -> RunData:
         lambda: exports(reader, summary),
         (table((), EXPORT_COLUMNS), table((), PROBLEM_COLUMNS), dict[str, str]()),
     )
+    choices = architectures.choices(reader, "architecture.json", files["architecture"])
+    searches, prices = architectures.searches(reader, choices, config.get("seed"), measured)
     steps = _steps(reader)
     single = reader.build(
         "summary.json", lambda: facts(reader, config, files, {**measured, **race_file}), Facts()
@@ -150,18 +179,19 @@ def collect(run_dir: Path) -> RunData:
         manifest=files["manifest"],
         sites=reader.build("sites.json", lambda: _sites(files), table((), SITE_COLUMNS)),
         candidates=candidates,
-        choices=reader.build(
-            "architecture.json", lambda: _choices(files["architecture"]), table((), CHOICE_COLUMNS)
-        ),
+        choices=choices,
+        searches=searches,
+        trained=architectures.trained(reader),
+        worth=architectures.worth(reader, measured, candidates),
+        prices=prices,
+        certainty=architectures.certainty(reader, race_file),
         alphas=_alphas(reader, len(candidates)),
         steps=steps,
         measured=table(measured.get("samples", ()), MEASURED_COLUMNS),
         race=table(race_file.get("contestants", ()), RACE_COLUMNS),
         scores=score_table,
         values=value_table,
-        stages=reader.build(
-            "manifest.json", lambda: stages(files["manifest"], summary), _unknown_stages()
-        ),
+        stages=_stages(reader, files["manifest"], summary),
         exports=export_table,
         problems=problem_table,
         alerts=table(summary.get("alerts", ()), ALERT_COLUMNS),
@@ -170,11 +200,14 @@ def collect(run_dir: Path) -> RunData:
     )
 
 
-def _unknown_stages() -> pd.DataFrame:
-    """Return the table of stages of a run whose manifest cannot be read."""
+def _stages(
+    reader: Reader, manifest: Mapping[str, Any], summary: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the table of stages; all unknown in a run whose manifest cannot be read."""
     nothing = float("nan")
-    table_ = pd.DataFrame({"stage": STAGES, "status": "unknown"})
-    return table_.assign(seconds=nothing, steps=nothing, peak_bytes=nothing)
+    unknown = pd.DataFrame({"stage": STAGES, "status": "unknown"})
+    unknown = unknown.assign(seconds=nothing, steps=nothing, peak_bytes=nothing)
+    return reader.build("manifest.json", lambda: stages(manifest, summary), unknown)
 
 
 def _with_limit(single: Facts, steps: pd.DataFrame) -> Facts:
@@ -195,24 +228,25 @@ def _sites(files: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return table(rows, SITE_COLUMNS)
 
 
-def _candidates(space: Mapping[str, Any]) -> pd.DataFrame:
+def _candidates(reader: Reader, space: Mapping[str, Any]) -> pd.DataFrame:
+    """Candidates of every gate; empty where the space cannot be read."""
+    nothing = table((), CANDIDATE_COLUMNS)
+    return reader.build("space.json", lambda: _read_candidates(space), nothing)
+
+
+def _read_candidates(space: Mapping[str, Any]) -> pd.DataFrame:
     keys = ("site", "stack", "layer", "part")
     rows = [
-        {"gate": index, **{k: gate[k] for k in keys}, **candidate}
+        {
+            "gate": index,
+            **{k: gate[k] for k in keys},
+            **candidate,
+            "modules": ", ".join(map(str, candidate.get("modules", ()))),
+        }
         for index, gate in enumerate(space.get("gates", ()))
         for candidate in gate["candidates"]
     ]
     return table(rows, CANDIDATE_COLUMNS)
-
-
-def _choices(architecture: Mapping[str, Any]) -> pd.DataFrame:
-    rows = []
-    for choice in architecture.get("choices", ()):
-        stack, layer, part = split_id(choice["site"])
-        place = {"stack": stack, "layer": layer, "part": part}
-        modules = ", ".join(map(str, choice.get("modules", ())))
-        rows.append({"size": 0, **choice, **place, "modules": modules})
-    return table(rows, CHOICE_COLUMNS)
 
 
 def _alphas(reader: Reader, width: int) -> pd.DataFrame:

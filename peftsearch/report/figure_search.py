@@ -74,14 +74,14 @@ def _gate_panel(axes: Axes, table: pd.DataFrame, methods: list[str]) -> None:
     axes.set_yticks([0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.grid(visible=True)
-    for method, height in _apart(ends, 0.088).items():
+    for method, height in apart(ends, 0.088).items():
         axes.annotate(
             looks[method].letter, (last, height), xytext=(4, 0), textcoords="offset points",
             va="center_baseline", size=9, weight="bold", color=_ink(method), annotation_clip=False,
         )  # fmt: skip
 
 
-def _apart(ends: dict[str, float], least: float) -> dict[str, float]:
+def apart(ends: dict[str, float], least: float) -> dict[str, float]:
     """Move labels apart by at least ``least``, each group about its own middle, order kept."""
     order = sorted(ends, key=lambda name: ends[name])
     groups: list[list[float]] = []

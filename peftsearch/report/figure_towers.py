@@ -17,7 +17,7 @@ from peftsearch.catalogue import method_facts
 from peftsearch.report.canvas import blank, inches, name_text, put
 from peftsearch.report.palette import FAINT, INK, PAPER, Style, styles
 from peftsearch.report.tables import STACKS, ordered, records
-from peftsearch.report.wording import NOTHING, short
+from peftsearch.report.wording import NOTHING, label, short
 from peftsearch.site import PARTS
 
 # All lengths in inches.
@@ -27,6 +27,8 @@ _HEAD, _FOOT, _BETWEEN = 0.72, 0.5, 0.25
 _ENTRY, _ENTRY_ROW = 1.55, 0.3
 #: Side by side up to this width; above it the decoder stands on the encoder.
 _WIDEST = 10.6
+#: Height of the bar that says how sure a choice is.
+_BAR = 0.04
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ class _Tower:
         return self.floor + _ROW * len(self.layers) + _HEAD
 
 
-def draw(table: pd.DataFrame, methods: list[str]) -> Figure:
+def draw(table: pd.DataFrame, methods: list[str], sure: dict[str, float], means: str) -> Figure:
     """Draw the towers.
 
     Args:
         table: :func:`peftsearch.report.tables.layer_assignment`.
         methods: Methods in their fixed order, for the legend.
+        sure: How sure the choice at each site is, in [0, 1]; drawn as a bar under its box.
+        means: What that share counts, in words; empty where there is none.
     """
     used = [m for m in methods if m in set(table["method"])]
     entries = len(used) + 2
@@ -73,14 +77,23 @@ def draw(table: pd.DataFrame, methods: list[str]) -> Figure:
         towers = _place(table, 0.0, stacked=True)
     width = max(5.2, max(t.right for t in towers) + _TOTAL + _MARGIN)
     per_row = max(1, min(entries, int((width - 2 * _MARGIN) // _ENTRY)))
-    floor = _FOOT + _ENTRY_ROW * -(-entries // per_row) - 0.2
+    floor = _FOOT + _ENTRY_ROW * (-(-entries // per_row) + bool(means)) - 0.2
     figure = blank(width, floor + max(t.top for t in towers), constrained=False)
     axes = inches(figure)
     looks = styles([*methods, NONE])
     for tower in _place(table, floor, stacked=len({t.floor for t in towers}) > 1):
-        _draw_tower(axes, tower, table[table["stack"] == tower.stack], looks)
+        _draw_tower(axes, tower, table[table["stack"] == tower.stack], looks, sure)
+    if means:
+        sure_bar(axes, _MARGIN, 0.24, _BADGE, 0.67)
+        axes.text(_MARGIN + _BADGE + 0.07, 0.27, means, va="center_baseline", size=9)
     _legend(axes, used, looks, per_row, floor - 0.42)
     return figure
+
+
+def sure_bar(axes: Axes, x: float, y: float, width: float, share: float) -> None:
+    """Draw a share in [0, 1] as a bar that is filled from the left."""
+    put(axes, Rectangle((x, y), width, _BAR, facecolor=PAPER, edgecolor=INK, lw=0.5, zorder=3))
+    put(axes, Rectangle((x, y), width * share, _BAR, facecolor=INK, edgecolor="none", zorder=4))
 
 
 def _place(table: pd.DataFrame, floor: float, *, stacked: bool) -> list[_Tower]:
@@ -105,13 +118,19 @@ def _place(table: pd.DataFrame, floor: float, *, stacked: bool) -> list[_Tower]:
     return towers
 
 
-def _draw_tower(axes: Axes, tower: _Tower, rows: pd.DataFrame, looks: dict[str, Style]) -> None:
+def _draw_tower(
+    axes: Axes,
+    tower: _Tower,
+    rows: pd.DataFrame,
+    looks: dict[str, Style],
+    sure: dict[str, float],
+) -> None:
     top = tower.floor + _ROW * len(tower.layers)
     start = tower.left + _LABEL
     axes.text(start, top + 0.42, name_text(tower.stack.capitalize()), weight="bold", size=12)
     axes.text(start - 0.08, top + 0.12, "layer", size=9, ha="right")
     for part, left, _, _ in tower.columns:
-        axes.text(left, top + 0.12, name_text(part.replace("_", "-"), 16), size=9)
+        axes.text(left, top + 0.12, name_text(label(part), 16), size=9)
     axes.text(tower.right + 0.1, top + 0.12, "params", size=9)
     for number, layer in enumerate(tower.layers):
         base = tower.floor + _ROW * number
@@ -127,7 +146,11 @@ def _draw_tower(axes: Axes, tower: _Tower, rows: pd.DataFrame, looks: dict[str, 
         axes.text(start - 0.1, base + _ROW / 2, str(layer), ha="right", va="center_baseline")
         here = rows[rows["layer"] == layer]
         for part, left, box, most in tower.columns:
-            _draw_site(axes, here[here["part"] == part], looks, (left, base, box, box * most))
+            choices = here[here["part"] == part]
+            _draw_site(axes, choices, looks, (left, base, box, box * most))
+            site = str(choices["site"].iloc[0]) if len(choices) else ""
+            if site in sure:
+                sure_bar(axes, left, base + 0.022, box * most - _INSET, sure[site])
         total = short(int(here["num_params"].sum()))
         axes.text(tower.right + 0.1, base + _ROW / 2, total, va="center_baseline", size=9)
 
@@ -145,7 +168,7 @@ def _draw_site(
     active = choices[choices["method"] != NONE]
     bottom, height = base + 0.065, _ROW - 0.13
     if active.empty:
-        _hollow(axes, (left, bottom, width - _INSET, height))
+        hollow(axes, (left, bottom, width - _INSET, height))
     cards = method_facts()
     for index, choice in enumerate(records(active)):
         name, params = str(choice["method"]), short(float(choice["num_params"]))
@@ -154,7 +177,8 @@ def _draw_site(
         _draw_choice(axes, looks[name], frame, str(choice["size"]) if sized else "", params)
 
 
-def _hollow(axes: Axes, frame: tuple[float, float, float, float]) -> None:
+def hollow(axes: Axes, frame: tuple[float, float, float, float]) -> None:
+    """Draw an empty site."""
     x, y, width, height = frame
     put(
         axes,
@@ -169,25 +193,27 @@ def _draw_choice(
     """Draw one choice: badge, then the size in bold above the parameters."""
     x, y, width, height = frame
     put(axes, Rectangle((x, y), width, height, facecolor=look.tint, edgecolor="none"))
-    _badge(axes, look, x, y, height)
+    badge(axes, look, x, y, height)
     put(axes, Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=0.8))
     text, middle = x + _BADGE + 0.06, y + height / 2
     if size:
-        axes.text(text, middle + 0.075, size, va="center_baseline", size=9, weight="bold")
-        axes.text(text, middle - 0.075, params, va="center_baseline", size=9)
+        axes.text(text, middle + 0.08, size, va="center_baseline", size=9, weight="bold")
+        axes.text(text, middle - 0.07, params, va="center_baseline", size=9)
     else:
         axes.text(text, middle, params, va="center_baseline", size=9)
 
 
-def _badge(axes: Axes, look: Style, x: float, y: float, height: float) -> None:
+def badge(
+    axes: Axes, look: Style, x: float, y: float, height: float, width: float = _BADGE
+) -> None:
     """Hue and hatch with the letter on a plain ground, so that it reads on any hatch."""
     ground = Rectangle(
-        (x, y), _BADGE, height, facecolor=look.colour, edgecolor=INK, hatch=look.hatch, lw=0.8
+        (x, y), width, height, facecolor=look.colour, edgecolor=INK, hatch=look.hatch, lw=0.8
     )
     put(axes, ground)
     plate = {"boxstyle": "round,pad=0.12", "facecolor": PAPER, "edgecolor": "none"}
     axes.text(
-        x + _BADGE / 2,
+        x + width / 2,
         y + height / 2,
         look.letter,
         ha="center",
@@ -205,10 +231,10 @@ def _legend(axes: Axes, used: list[str], looks: dict[str, Style], per_row: int, 
         base = y - _ENTRY_ROW * (index // per_row)
         text = name_text(method.replace("_", " "), 18)
         if method == NONE:
-            _hollow(axes, (x, base, _BADGE, 0.22))
+            hollow(axes, (x, base, _BADGE, 0.22))
             text = "empty site"
         elif method:
-            _badge(axes, looks[method], x, base, 0.22)
+            badge(axes, looks[method], x, base, 0.22)
         else:
             axes.text(x, base + 0.11, "8", va="center", size=9, weight="bold")
             axes.text(x + 0.11, base + 0.11, "size, then parameters", va="center", size=9)

@@ -16,13 +16,21 @@ from matplotlib.figure import Figure
 from peftsearch.report import (
     canvas,
     figure_budget,
+    figure_column,
+    figure_gates,
     figure_scores,
     figure_search,
+    figure_shares,
     figure_towers,
+    figure_values,
     findings,
+    gate_tables,
+    share_tables,
     tables,
+    value_tables,
 )
 from peftsearch.report.collect import RunData
+from peftsearch.report.searches import overlaps
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Drawing:
         caption: How to read it.
         table: The numbers drawn.
         png: The image at 150 dpi.
-        svg: The same as vectors, for papers; empty where only the PNG is written.
+        svg: The same as vectors, for papers.
         width: Natural width in CSS pixels.
         height: Natural height in CSS pixels.
     """
@@ -60,7 +68,6 @@ class _Plan:
     table: Callable[[RunData], pd.DataFrame]
     draw: Callable[[RunData, pd.DataFrame], Figure]
     alt: Callable[[RunData, pd.DataFrame], str]
-    vectors: bool = False
 
 
 _PLANS = (
@@ -69,11 +76,39 @@ _PLANS = (
         "What each layer got",
         "Layers from bottom to top. A filled box is a choice: letter and hue name the method, "
         "then come its size (rank, bottleneck or length, where it has one) and its trained "
-        "parameters. A dashed box is a site that was left empty. On the right, the layer's sum.",
+        "parameters. A dashed box is a site that was left empty. On the right, the layer's sum. A "
+        "bar under a box, where there is one, says how sure the choice is.",
         tables.layer_assignment,
-        lambda data, table: figure_towers.draw(table, tables.method_names(data)),
+        lambda data, table: figure_towers.draw(table, *_towers(data)),
         lambda data, table: findings.assignment(table),
-        vectors=True,
+    ),
+    _Plan(
+        "layer-assignment-column",
+        "What each layer got, one column wide",
+        "The same for a column of a paper.",
+        tables.layer_assignment,
+        lambda data, table: figure_column.draw(table, *_towers(data)),
+        lambda data, table: findings.assignment(table),
+    ),
+    _Plan(
+        "budget-shares",
+        "Budget by stack, part and method",
+        "Share of the trained parameters of the found architecture. With several search seeds: "
+        "the black line goes from the least to the most over the seeds; the grey band is the "
+        "mean of searches that know nothing (a budget filled at random, and random values), in "
+        "the same space and budget.",
+        share_tables.budget_shares,
+        lambda data, table: figure_shares.draw_shares(table, tables.method_names(data)),
+        lambda data, table: findings.shares(table),
+    ),
+    _Plan(
+        "agreement",
+        "What every search seed chose",
+        "One cell for each search seed, named above; letter and hue are the method, a dashed cell "
+        "is an empty site. Rows that look alike from cell to cell are choices to rely on.",
+        share_tables.site_choices,
+        lambda data, table: figure_shares.draw_agreement(table, tables.method_names(data)),
+        lambda data, table: findings.agreement(table, data),
     ),
     _Plan(
         "heatmap",
@@ -104,6 +139,42 @@ _PLANS = (
         lambda data, table: findings.scores(table, data),
     ),
     _Plan(
+        "score-by-parameters",
+        "Score against parameters",
+        "Test score over trained parameters. Thick: one standard deviation to each side. Thin: "
+        "the interval of 95 % of the mean by Student's t, wide at few seeds. The score axis does "
+        "not start at 0.",
+        value_tables.score_intervals,
+        lambda data, table: figure_values.draw_by_parameters(
+            table, data.facts.metric, data.facts.limit
+        ),
+        lambda data, table: findings.by_parameters(table, data.facts.metric),
+    ),
+    _Plan(
+        "values",
+        "Search value against real score",
+        "What the search thought an architecture is worth, in standard deviations of the "
+        "supernet's loss, against what trainings say. Left the short trainings of the race, right "
+        "those over all seeds (± sd). τ: Kendall's rank correlation; 1 is the same order, 0 no "
+        "relation. Architectures that are not of the space have no value and are left out.",
+        value_tables.search_values,
+        lambda data, table: figure_values.draw_values(
+            table, data.facts.metric, data.facts.higher_is_better
+        ),
+        lambda data, table: findings.values(table, data.facts.higher_is_better),
+    ),
+    _Plan(
+        "front",
+        "The best at every budget, by one search",
+        "Every point of the dashed line is the exact solution of the knapsack at its budget under "
+        "the values of this one search: an estimate, not a training. Gain: by how much the "
+        "supernet's loss would fall against no method at all if the values simply add up; above "
+        "the limit they were never measured. Filled marks are architectures that were retrained.",
+        value_tables.front,
+        lambda data, table: figure_values.draw_front(table, data.facts.limit),
+        lambda data, table: findings.front(table, data.facts.limit),
+    ),
+    _Plan(
         "measured",
         "Architectures scored on the supernet",
         "Architectures sampled within the budget and scored on search-valid with the supernet's "
@@ -123,6 +194,27 @@ _PLANS = (
         lambda data, table: findings.gates(table),
     ),
     _Plan(
+        "sizes",
+        "Size trajectories",
+        "Mean size of each method over the search, weighted by probability: the size it would "
+        "have if it were on. Sizes are ranks, bottlenecks or lengths; the axis is logarithmic.",
+        gate_tables.size_trajectories,
+        lambda data, table: figure_gates.draw_sizes(table, tables.method_names(data)),
+        lambda data, table: findings.sizes(table),
+    ),
+    _Plan(
+        "gate-scores",
+        "Gate scores by layer",
+        "Probability that each method is on in each layer over the search, averaged over the "
+        "layer's sites that offer it. The gates do not depend on the input: there is one score "
+        "for all classes.",
+        gate_tables.gate_scores,
+        lambda data, table: figure_gates.draw_scores(
+            gate_tables.logged_steps(table), tables.method_names(data)
+        ),
+        lambda data, table: findings.gate_scores(table),
+    ),
+    _Plan(
         "price",
         "Losses, expected cost and price",
         "The price is what one parameter costs the loss; it rises until the expected cost meets "
@@ -134,21 +226,27 @@ _PLANS = (
 )
 
 
-def draw_all(data: RunData) -> dict[str, Drawing]:
-    """Draw every figure that has data, by name."""
+def _towers(data: RunData) -> tuple[list[str], dict[str, float], str]:
+    """Methods, and how sure the choice at each site is, with what that means."""
+    table = share_tables.confidence(data)
+    sure = dict(zip(table["site"].map(str), table["share"].map(float), strict=True))
+    return tables.method_names(data), sure, share_tables.confidence_means(data)
+
+
+def draw_all(data: RunData, *, pixels: bool = True, vectors: bool = True) -> dict[str, Drawing]:
+    """Draw every figure that has data, by name; what is not asked for stays empty."""
     drawings = {}
     with canvas.settings():
         for plan in _PLANS:
             table = plan.table(data)
             if table.empty or (plan.name == "scores" and table["mean"].isna().all()):
                 continue
-            figure = plan.draw(data, table)
-            image = canvas.png(figure)
-            vectors = canvas.svg(figure) if plan.vectors else b""
+            figure = plan.draw(data, table) if pixels or vectors else Figure()
+            image = canvas.png(figure) if pixels else b""
             width, height = (round(96 * side) for side in figure.get_size_inches())
             drawings[plan.name] = Drawing(
                 plan.name, plan.title, plan.alt(data, table), plan.caption, table,
-                image, vectors, width, height,
+                image, canvas.svg(figure) if vectors else b"", width, height,
             )  # fmt: skip
     return drawings
 
@@ -165,6 +263,9 @@ TABLES: dict[str, Callable[[RunData], pd.DataFrame]] = {
     "gates-at-end": tables.gates_at_end,
     "score-values": lambda data: data.values,
     "race": tables.race,
+    "patterns": lambda data: data.patterns,
+    "overlaps": lambda data: overlaps(data.searches),
+    "certainty": share_tables.confidence,
     "cost": tables.cost,
     "exports": lambda data: data.exports,
     "export-problems": lambda data: data.problems,

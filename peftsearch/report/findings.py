@@ -13,7 +13,18 @@ from peftsearch.report import tables
 from peftsearch.report.collect import RunData
 from peftsearch.report.facts import Facts
 from peftsearch.report.outcome import FOUND
-from peftsearch.report.wording import count, difference, percent, plural, score, short, spread
+from peftsearch.report.searches import number, overlaps
+from peftsearch.report.value_tables import rank_agreement
+from peftsearch.report.wording import (
+    count,
+    difference,
+    label,
+    percent,
+    plural,
+    score,
+    short,
+    spread,
+)
 
 
 def assignment(table: pd.DataFrame) -> str:
@@ -83,7 +94,7 @@ def gates(table: pd.DataFrame) -> str:
     for stack in tables.ordered(last["stack"], tables.STACKS):
         for part, rows in last[last["stack"] == stack].groupby("part", sort=False):
             top = rows.iloc[int(rows["probability"].to_numpy().argmax())]
-            name = str(part).replace("_", "-")
+            name = label(part)
             parts.append(f"{stack} {name}: {top['method']} {top['probability']:.2f}")
     return f"Most probable at step {int(table['step'].max())}: {'; '.join(parts)}."
 
@@ -109,10 +120,113 @@ def measured(table: pd.DataFrame, metric: str) -> str:
     )
 
 
+def pattern_sentences(data: RunData) -> list[str]:
+    """Return the patterns that hold, as sentences."""
+    table = data.patterns
+    return [str(text) for text in table.loc[table["holds"].astype(bool), "sentence"]]
+
+
+def no_patterns(data: RunData) -> str:
+    """Say why no pattern is stated."""
+    seeds = number(data.searches)
+    if seeds < 2:
+        return (
+            "There is one search seed: what one search has found may be chance. A pattern needs "
+            "the architectures of several search seeds."
+        )
+    return (
+        f"None of {plural(len(data.patterns), 'question')} has an answer over {seeds} search "
+        "seeds that differs from chance by more than the seeds differ, with 95 % certainty for "
+        "all questions together."
+    )
+
+
+def shares(table: pd.DataFrame) -> str:
+    """State what gets most of each kind."""
+    parts = []
+    for kind, rows in table.groupby("kind", sort=False):
+        top = rows.iloc[int(rows["share"].to_numpy(dtype=float).argmax())]
+        name = label(top["name"]) if kind == "part" else top["name"]
+        parts.append(f"{name} ({percent(float(top['share']))})")
+    return f"Most of the found parameters by stack, part and method: {', '.join(parts)}."
+
+
+def agreement(table: pd.DataFrame, data: RunData) -> str:
+    """State at how many sites all searches agree, and how alike they are in pairs."""
+    methods = table.groupby(["search", "site"])["method"].agg(frozenset).unstack("search")
+    alike = int((methods.nunique(axis=1) == 1).sum())
+    pairs = overlaps(data.searches)["overlap"]
+    return (
+        f"{plural(int(table['search'].nunique()), 'search seed')} chose the same methods at "
+        f"{alike} of {len(methods)} sites; two of them spend {percent(float(pairs.mean()))} of "
+        "their parameters alike on average."
+    )
+
+
+def by_parameters(table: pd.DataFrame, metric: str) -> str:
+    """State the ranges of parameters and scores."""
+    low, high = table["num_params"].min(), table["num_params"].max()
+    worst, best = score(table["mean"].min(), metric), score(table["mean"].max(), metric)
+    return (
+        f"{plural(len(table), 'architecture')} with {count(low)} to {count(high)} trained "
+        f"parameters score {worst} to {best} on test."
+    )
+
+
+def values(table: pd.DataFrame, higher_is_better: bool) -> str:
+    """State how well the search's values rank what was trained."""
+    parts = []
+    for kind, where in (("race", "in the race"), ("test", "after retraining")):
+        rows = table[table["kind"] == kind]
+        rows = rows[rows["steps"].isna() | (rows["steps"] == rows["steps"].max())]
+        tau = rank_agreement(rows, higher_is_better)
+        if not pd.isna(tau):
+            parts.append(f"{tau:+.2f} {where} (n = {len(rows)})")
+    if not parts:
+        return f"{plural(len(table), 'training')} with a value: too few to compare their order."
+    return f"Kendall's tau between the search's values and real scores: {', '.join(parts)}."
+
+
+def front(table: pd.DataFrame, limit: int | None) -> str:
+    """State the estimated gain at the limit and at half of it."""
+    line = table[table["kind"] == "estimate"]
+
+    def at(budget: float) -> float:
+        """Gain of the best architecture within a budget."""
+        return float(line.loc[line["num_params"] <= budget, "gain"].max())
+
+    if not limit or line.empty:
+        return f"{plural(len(line), 'budget')} were solved again from the values of one search."
+    half, whole = at(limit / 2), at(limit)
+    return (
+        f"By the values of one search, the best architecture within {count(limit)} parameters "
+        f"gains an estimated {whole:.2g} nats on the supernet, within half of that {half:.2g}."
+    )
+
+
+def sizes(table: pd.DataFrame) -> str:
+    """State the mean size of each method at the last logged step."""
+    last = table[table["step"] == table["step"].max()]
+    means = last.groupby("method", sort=False)["size"].mean()
+    named = ", ".join(f"{name} {value:.3g}" for name, value in means.items())
+    return f"Mean size if on at step {int(table['step'].max())}: {named}."
+
+
+def gate_scores(table: pd.DataFrame) -> str:
+    """State where the highest gate score of each stack is."""
+    last = table[table["step"] == table["step"].max()]
+    parts = []
+    for stack in tables.ordered(last["stack"], tables.STACKS):
+        rows = last[last["stack"] == stack]
+        top = rows.iloc[int(rows["score"].to_numpy().argmax())]
+        parts.append(f"{stack} layer {top['layer']}: {top['method']} {top['score']:.2f}")
+    return f"Highest gate score at step {int(table['step'].max())}: {'; '.join(parts)}."
+
+
 def scores(table: pd.DataFrame, data: RunData) -> str:
     """State the found score, the best baseline, and which of them is better."""
-    number = int((table["kind"] != FOUND).sum())
-    return " ".join([*verdict(data), f"Shown: {plural(number, 'baseline')}."])
+    others = int((table["kind"] != FOUND).sum())
+    return " ".join([*verdict(data), f"Shown: {plural(others, 'baseline')}."])
 
 
 def verdict(data: RunData) -> list[str]:
@@ -141,8 +255,7 @@ def verdict(data: RunData) -> list[str]:
 
 
 def _with_n(row: pd.Series, metric: str) -> str:
-    number = int(row["n"]) if pd.notna(row["n"]) else 0
-    seeds = plural(number, "seed")
+    seeds = plural(int(row["n"]) if pd.notna(row["n"]) else 0, "seed")
     return f"{spread(float(row['mean']), float(row['sd']), metric)} (n = {seeds})"
 
 

@@ -62,7 +62,11 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=wording.count, percent=wording.percent, duration=wording.seconds, bytes=wording.size
+        count=wording.count,
+        percent=wording.percent,
+        duration=wording.seconds,
+        bytes=wording.size,
+        label=wording.label,
     )
     methods = tables.method_names(data)
     text = environment.get_template("template.html.j2").render(
@@ -81,6 +85,9 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         looks={_slug(i): style for i, style in enumerate(styles(methods).values())},
         legend=_legend(methods),
         towers=_towers(data, methods),
+        patterns=findings.pattern_sentences(data),
+        no_patterns=findings.no_patterns(data),
+        asked=[_asked(row) for row in tables.records(data.patterns)],
         shares={key: tables.budget_by(data, key) for key in ("stack", "part", "method")},
         scores=_scores(data),
         race=_race(data),
@@ -218,6 +225,24 @@ def _scores(data: RunData) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _asked(row: dict[str, Any]) -> dict[str, Any]:
+    """One question of the patterns, in words."""
+
+    def number(value: Any) -> str:
+        """Three figures are enough beside a spread."""
+        return wording.NOTHING if pd.isna(value) else f"{float(value):.3g}"
+
+    sd = "" if pd.isna(row["sd"]) else f" ± {float(row['sd']):.2g}"
+    return {
+        "name": str(row["name"]),
+        "mean": number(row["mean"]) + sd,
+        "n": int(row["n"]),
+        "chance": number(row["chance"]),
+        "p": number(row["adjusted"]),
+        "holds": bool(row["holds"]),
+    }
 
 
 def _race(data: RunData) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,12 @@ def apply_lines(data: RunData) -> str:
     )
 
 
+def _moved(lines: str, folder: Path) -> str:
+    """Return recorded lines with the folder of the export as it lies now: a run may be moved."""
+    recorded = rf"""(['"])[^'"\n]*export/{re.escape(folder.name)}\1"""
+    return re.sub(recorded, lambda _: repr(shown_path(folder)), lines)
+
+
 def shown_path(path: Path) -> str:
     """Return a path as it can be pasted: relative where it lies below the current folder."""
     whole = path.absolute()
@@ -93,7 +100,7 @@ def shown_path(path: Path) -> str:
 
 def _lines(data: RunData, target: str) -> str:
     if target in data.loading:
-        return data.loading[target]
+        return _moved(data.loading[target], data.path / "export" / target)
     folder = json.dumps(shown_path(data.path / "export" / target), ensure_ascii=False)
     if target == "native":
         return f"import peftsearch\n\nmodel = peftsearch.load({folder})"

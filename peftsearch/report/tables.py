@@ -14,7 +14,8 @@ import pandas as pd
 
 from peftsearch.architecture import NONE
 from peftsearch.catalogue import method_order
-from peftsearch.report.collect import CHOICE_COLUMNS, SITE_COLUMNS, RunData
+from peftsearch.report.architectures import CHOICE_COLUMNS, SITE_COLUMNS
+from peftsearch.report.collect import RunData
 from peftsearch.report.outcome import FOUND
 from peftsearch.site import PARTS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 #: What stands where there is no number: an en dash.
 NOTHING = "\u2013"
@@ -92,6 +93,18 @@ def size(value: float | None) -> str:
 def plural(number: int, noun: str) -> str:
     """Return ``1 site`` or ``3 sites``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def label(part: object) -> str:
+    """Return the name of a part as it is written in a sentence, ``feed-forward``."""
+    return str(part).replace("_", "-")
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names in a row, from the first ``most`` on only how many: ``a, b and 3 more``."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def plain(text: object, limit: int = 40) -> str:

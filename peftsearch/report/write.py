@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from peftsearch.report.collect import collect
-from peftsearch.report.figures import TABLES, all_names, draw_all
+from peftsearch.report.document import document
+from peftsearch.report.figures import TABLES, Drawing, all_names, draw_all
 from peftsearch.report.html import render
+from peftsearch.report.markdown import render as render_markdown
 from peftsearch.report.wording import valid
-from peftsearch.rundir import write_bytes, write_text
+from peftsearch.rundir import write_bytes, write_json, write_text
 
 
-def write(run_dir: Path) -> Path:
-    """Write figures, tables and the page; return the page's path."""
+def write(run_dir: Path, formats: Collection[str]) -> Path:
+    """Write what was asked for; return the path of the first page, or of the folder."""
     data = collect(run_dir)
-    drawings = draw_all(data)
-    page = render(data, drawings)
+    pixels = not {"html", "png"}.isdisjoint(formats)
+    drawings = draw_all(data, pixels=pixels, vectors="svg" in formats)
     folder = run_dir / "report"
+    _write_figures(folder, drawings, formats)
+    if "csv" in formats:
+        for drawing in drawings.values():
+            _write_csv(folder / "tables" / f"{drawing.name}.csv", drawing.table)
+        for name, make in TABLES.items():
+            _write_csv(folder / "tables" / f"{name}.csv", make(data))
+    if "json" in formats:
+        write_json(folder / "report.json", document(data, drawings))
+    if "md" in formats:
+        write_text(folder / "report.md", render_markdown(data, drawings))
+    if "html" in formats:
+        write_text(folder / "report.html", render(data, drawings))
+    pages = {"html": "report.html", "md": "report.md", "json": "report.json"}
+    return next((folder / page for name, page in pages.items() if name in formats), folder)
+
+
+def _write_figures(folder: Path, drawings: Mapping[str, Drawing], formats: Collection[str]) -> None:
     for drawing in drawings.values():
-        write_bytes(folder / "figures" / f"{drawing.name}.png", drawing.png)
-        if drawing.svg:
+        if "png" in formats:
+            write_bytes(folder / "figures" / f"{drawing.name}.png", drawing.png)
+        if "svg" in formats:
             write_bytes(folder / "figures" / f"{drawing.name}.svg", drawing.svg)
-        _write_csv(folder / "tables" / f"{drawing.name}.csv", drawing.table)
-    for name, make in TABLES.items():
-        _write_csv(folder / "tables" / f"{name}.csv", make(data))
     _remove_stale(folder, set(all_names()) - set(drawings))
-    path = folder / "report.html"
-    write_text(path, page)
-    return path
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

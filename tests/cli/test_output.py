@@ -109,6 +109,14 @@ def test_stages_call_the_pipeline(invoke, pipeline):
         assert invoke(stage, "old").code == 0
         assert pipeline.calls[-1] == (stage, {"run_dir": Path("old")})
     assert invoke("report", "old").out == "old/report/report.html\n"
+    outcome = invoke("report", "old", "--format", "svg, md")
+    assert pipeline.calls[-1] == ("report", {"run_dir": Path("old"), "formats": ["svg", "md"]})
+    assert outcome.out == "old/report/report.md\n"
+    assert invoke("report", "old", "--format", "png,csv").out == "old/report\n"
+    wrong = invoke("report", "old", "--format", "html,pgn")
+    assert wrong.code == 2
+    assert '--format "pgn" is not known.' in wrong.err
+    assert "png" in wrong.err
     outcome = invoke("export", "old", "--to", "peft", "--out", "e")
     options = {"run_dir": Path("old"), "to": "peft", "out": Path("e")}
     assert pipeline.calls[-1] == ("export", options)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from peftsearch.report import write_report
+from tests.unit.report import factory
 
 FLAGS = (
     "--headless",
@@ -79,6 +77,43 @@ class Browser:
         result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
         return result
 
+    def audit(self, page: Path, axe: Path, folder: Path, *, dark: bool) -> list[dict[str, Any]]:
+        """Let axe-core look at a page with everything unfolded; return what it finds wrong.
+
+        Nothing is scrolled out of sight, where the contrast of a cell could not be measured. In a
+        copy without the content policy, which would keep out axe as well.
+        """
+        copy = folder / f"audit-{page.parent.parent.name}-{dark}.html"
+        source = POLICY.sub("", page.read_text(encoding="utf-8"))
+        assert source.count("</body>") == 1
+        open_wide = "<style>.scroll { overflow: visible !important; }</style>"
+        script = f'{open_wide}<script src="{axe.as_uri()}"></script><script>{AUDIT}</script></body>'
+        copy.write_text(source.replace("</body>", script), encoding="utf-8")
+        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+        dom = self.call(
+            copy, "--dump-dom", "--virtual-time-budget=60000", "--window-size=1600,1200", scheme
+        )
+        found = re.search(r'<pre id="axe-result">(.+?)</pre>', dom, re.DOTALL)
+        assert found is not None, dom[-500:]
+        result: list[dict[str, Any]] = json.loads(html.unescape(found.group(1)))
+        return result
+
+
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+AUDIT = """
+for (const details of document.querySelectorAll("details")) details.open = true;
+axe.run(document, {resultTypes: ["violations", "incomplete"]}).then((seen) => {
+  const rows = [...seen.violations, ...seen.incomplete].map((rule) => ({
+    id: rule.id, help: rule.help, passes: seen.passes.length,
+    places: rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)),
+  }));
+  const result = document.createElement("pre");
+  result.id = "axe-result";
+  const passed = {id: "passes", places: seen.passes.map((rule) => rule.id)};
+  result.textContent = JSON.stringify([...rows, passed]);
+  document.body.append(result);
+});
+"""
 
 MEASURE = """
 const frame = document.getElementById("frame");
@@ -111,28 +146,25 @@ def browser() -> Browser:
     return Browser(program)
 
 
-def _factory() -> ModuleType:
-    """Import the factory of the unit tests by its path, whatever the test runner's root is."""
-    path = Path(__file__).parents[1] / "unit" / "report" / "factory.py"
-    spec = importlib.util.spec_from_file_location("report_factory", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def axe() -> Path:
+    """The axe-core that ``make axe`` fetches, or the one that ``PEFTSEARCH_AXE`` names."""
+    named = os.environ.get("PEFTSEARCH_AXE")
+    path = Path(named) if named else Path(__file__).parents[2] / ".axe" / "axe.min.js"
+    if not path.is_file():
+        pytest.skip("no axe-core; fetch it from npm: make axe")
+    return path.absolute()
 
 
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the report of a synthetic run by name."""
-    factory = _factory()
 
     @cache
     def make(name: str) -> Path:
         root = tmp_path_factory.mktemp(name)
         factory.ALL[name](root)
-        return write_report(root)
+        return write_report(root, ["html"])
 
     return make
 

@@ -12,7 +12,7 @@ from .conftest import Browser
 
 pytestmark = pytest.mark.browser
 Page = Callable[[str], Path]
-RUNS = ("finished", "unfinished", "one_seed", "encoder_only", "many", "hostile")
+RUNS = ("finished", "unfinished", "one_seed", "encoder_only", "many", "several", "hostile")
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -38,6 +38,17 @@ def test_the_console_stays_silent(browser: Browser, page: Page, run: str) -> Non
     """No message of the page, e.g. of its content policy, reaches the browser's log."""
     log = browser.call(page(run), "--dump-dom", "--enable-logging=stderr", "--v=0")
     assert "CONSOLE" not in log
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("run", RUNS)
+def test_axe_finds_nothing(
+    browser: Browser, page: Page, axe: Path, tmp_path: Path, run: str, dark: bool
+) -> None:
+    """Contrast, headings, landmarks, tables and names, as axe-core checks them."""
+    *wrong, passed = browser.audit(page(run), axe, tmp_path, dark=dark)
+    assert wrong == []
+    assert {"color-contrast", "heading-order", "image-alt", "region"} <= set(passed["places"])
 
 
 def test_both_colour_schemes_paint(browser: Browser, page: Page, shots: Path) -> None:

@@ -6,11 +6,12 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .plan import Plan, choices, gates, sites
 
 HOSTILE = '"><script>window.pwned=1</script><img src=x onerror="window.pwned=2">'
 RIGHT_TO_LEFT = (
@@ -18,103 +19,6 @@ RIGHT_TO_LEFT = (
     "\u202c \u0627\u0644\u0639\u0631\u0628\u064a\u0629"
 )
 LONG = "averylongnamewithoutanyspace" * 12
-
-WIDTHS = {"attention": 24, "cross_attention": 24, "feed_forward": 40, "norm": 1}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the synthetic run is like."""
-
-    model: str = "micro-t5"
-    task: str = "micro-nli"
-    metric: str = "accuracy"
-    stacks: tuple[tuple[str, int], ...] = (("encoder", 4), ("decoder", 3))
-    combine: str = "one"
-    seeds: int = 3
-    found: float = 0.842
-    baselines: tuple[tuple[str, float], ...] = (
-        ("uniform-lora", 0.818),
-        ("uniform-adapter", 0.801),
-        ("uniform-prefix", 0.741),
-        ("uniform-bitfit", 0.692),
-        ("random-1", 0.779),
-        ("random-2", 0.807),
-    )
-    note: str = ""
-
-
-def parts(stack: str, layer: int) -> list[str]:
-    """Parts of one layer."""
-    cross = ["cross_attention"] if stack == "decoder" else []
-    return ["attention", *cross, "feed_forward", "norm"]
-
-
-def sites(plan: Plan) -> list[dict[str, Any]]:
-    """The ``sites`` list of ``sites.json``."""
-    return [
-        {"id": f"{s}.{n:02d}.{p}", "stack": s, "layer": n, "part": p, "modules": _modules(p)}
-        for s, depth in plan.stacks
-        for n in range(depth)
-        for p in parts(s, n)
-    ]
-
-
-def _modules(part: str) -> list[str]:
-    return {"feed_forward": ["wi", "wo"], "norm": ["norm"]}.get(part, ["q", "k", "v", "o"])
-
-
-def _candidates(part: str) -> list[dict[str, Any]]:
-    width = WIDTHS[part]
-    if part == "norm":
-        return [{"method": "layernorm", "size": 1, "modules": ["norm"], "num_params": 64}]
-    names: list[tuple[str, Sequence[int]]] = [("lora", (2, 4, 8)), ("bitfit", (1,)), ("ia3", (1,))]
-    if part == "feed_forward":
-        names += [("adapter", (4, 8)), ("parallel_adapter", (4, 8))]
-    else:
-        names += [("prefix", (4, 8))]
-    cost = {"lora": width * 5, "adapter": width * 4, "parallel_adapter": width * 4, "prefix": 128}
-    return [
-        {
-            "method": name,
-            "size": size,
-            "modules": _modules(part)[:2],
-            "num_params": cost.get(name, 96) * size,
-        }
-        for name, sizes in names
-        for size in sizes
-    ]
-
-
-def gates(plan: Plan) -> list[dict[str, Any]]:
-    """The ``gates`` list of ``space.json``."""
-    none = {"method": "none", "size": 0, "modules": [], "num_params": 0}
-    result = []
-    for entry in sites(plan):
-        site = {"site": entry["id"], **{k: entry[k] for k in ("stack", "layer", "part", "modules")}}
-        candidates = _candidates(entry["part"])
-        groups = [candidates]
-        if plan.combine == "many":
-            names = dict.fromkeys(c["method"] for c in candidates)
-            groups = [[c for c in candidates if c["method"] == n] for n in names]
-        result += [{**site, "candidates": [none, *group]} for group in groups]
-    return result
-
-
-def choices(plan: Plan) -> list[dict[str, Any]]:
-    """A plausible architecture: more towards the top, some sites empty."""
-    draw = random.Random(3)
-    result = []
-    for entry in sites(plan):
-        own = [g for g in gates(plan) if g["site"] == entry["id"]]
-        taken = []
-        for gate in own:
-            likely = 0.4 + 0.12 * entry["layer"] if plan.combine == "one" else 0.45
-            if draw.random() < likely:
-                taken.append(draw.choice(gate["candidates"][1:]))
-        taken = taken or [{"method": "none", "num_params": 0}]
-        result += [{"site": entry["id"], **choice} for choice in taken]
-    return result
 
 
 def write(path: Path, content: Any) -> None:
@@ -215,7 +119,7 @@ def decide(root: Path, plan: Plan, limit: int) -> int:
         }
         for _ in range(60)
     ]
-    values = [[0.0 for _ in gate["candidates"]] for gate in gates(plan)]
+    values = [[0.0, *(draw.gauss(0, 1) for _ in gate["candidates"][1:])] for gate in gates(plan)]
     content = {"format": 1, "metric": plan.metric, "samples": samples, "price": 1e-6}
     write(root / "search" / "measured.json", {**content, "values": values})
     used = sum(choice["num_params"] for choice in choices(plan))
@@ -232,18 +136,28 @@ def decide(root: Path, plan: Plan, limit: int) -> int:
     for contestant in contestants:
         contestant["summary"] = "lora 6 sites, adapter 3 sites " + plan.note
     race = {"format": 1, "metric": plan.metric, "steps": 80, "contestants": contestants}
-    write(root / "race.json", {**race, "winner": "supernet-1"})
-    architecture = {
+    named = dict.fromkeys(entry["id"] for entry in sites(plan))
+    certainty = [{"site": site, "share": round(draw.random(), 3)} for site in named]
+    write(root / "race.json", {**race, "winner": "supernet-1", "certainty": certainty})
+    write(root / "architecture.json", architecture(plan, limit, choices(plan)))
+    for number, contestant in enumerate(contestants):
+        other = choices(plan, seed=3 + number)
+        write(root / f"race/{contestant['name']}.json", architecture(plan, limit, other))
+        write(root / f"race/{contestant['name']}.result.json", {"scores": {}})
+    return used
+
+
+def architecture(plan: Plan, limit: int, chosen: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of ``architecture.json``."""
+    return {
         "format": 1,
         "model": plan.model,
         "task": plan.task,
         "backbone_parameters": limit * 100,
         "budget": {"requested": "1%", "limit": limit},
-        "num_params": used,
-        "choices": choices(plan),
+        "num_params": sum(choice["num_params"] for choice in chosen),
+        "choices": chosen,
     }
-    write(root / "architecture.json", architecture)
-    return used
 
 
 def _score(mean: float, seeds: int, params: int, salt: str) -> dict[str, Any]:
@@ -352,6 +266,22 @@ def baseline_won(root: Path) -> Path:
     return finished(root, Plan(found=0.79))
 
 
+def several(root: Path) -> Path:
+    """A run with five search seeds that all spend on late layers of the decoder."""
+    plan = Plan(stacks=(("encoder", 6), ("decoder", 6)))
+    finished(root, plan)
+    limit = json.loads((root / "architecture.json").read_text(encoding="utf-8"))["budget"]["limit"]
+    for seed in range(5):
+        chosen = []
+        draw = random.Random(seed)
+        for gate in gates(plan):
+            wanted = gate["stack"] == "decoder" and gate["layer"] > 2 and draw.random() < 0.9
+            choice = draw.choice(gate["candidates"][1:]) if wanted else gate["candidates"][0]
+            chosen.append({"site": gate["site"], **choice})
+        write(root / f"search/seed-{seed}/architecture.json", architecture(plan, limit, chosen))
+    return root
+
+
 def large(root: Path) -> Path:
     """A run of the size of t5-large."""
     return finished(root, Plan("t5-large", "rte", stacks=(("encoder", 24), ("decoder", 24))))
@@ -372,6 +302,7 @@ ALL = {
     "encoder_only": encoder_only,
     "many": many,
     "baseline_won": baseline_won,
+    "several": several,
     "large": large,
     "hostile": hostile,
 }

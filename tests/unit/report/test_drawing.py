@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from peftsearch.catalogue import method_facts
-from peftsearch.report import canvas, wording
-from peftsearch.report.figure_search import _apart
+from peftsearch.report import canvas, figure_values, wording
+from peftsearch.report.figure_search import apart
 from peftsearch.report.palette import linear, rgb, styles
 
 Array = npt.NDArray[np.float64]
@@ -58,6 +58,13 @@ def test_methods_stay_apart_for_every_sight(sight: str) -> None:
     assert min(float(np.linalg.norm(a - b)) for a, b in pairs) >= 15
 
 
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_what_is_found_stays_apart_from_the_rest_for_every_sight(sight: str) -> None:
+    colours = (figure_values._FOUND, figure_values._OTHER, figure_values._ESTIMATE)
+    pairs = itertools.combinations([lab(colour, sight) for colour in colours], 2)
+    assert min(float(np.linalg.norm(a - b)) for a, b in pairs) >= 15
+
+
 def test_no_two_methods_share_a_letter_or_a_hatch() -> None:
     looks = styles([*registered(), "lohan", "lokr", "adagrad"])
     assert len({look.letter for look in looks.values()}) == len(looks)
@@ -81,12 +88,12 @@ def test_fonts_are_large_enough() -> None:
 
 def test_labels_move_apart_and_keep_their_order() -> None:
     ends = {"a": 0.02, "b": 0.03, "c": 0.5, "d": 0.51}
-    moved = _apart(ends, 0.1)
+    moved = apart(ends, 0.1)
     assert sorted(moved, key=lambda k: moved[k]) == ["a", "b", "c", "d"]
     heights = sorted(moved.values())
     assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(heights))
     assert moved["c"] == pytest.approx(0.455)
-    assert _apart({}, 0.1) == {}
+    assert apart({}, 0.1) == {}
 
 
 def test_names_in_figures_are_one_short_line() -> None:
