@@ -13,12 +13,9 @@ import peft
 import pytest
 
 import peftsearch
-from peftsearch import config as configuration
-from peftsearch import pipeline
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.loading import load_backbone
 from peftsearch.cli import main
-from peftsearch.errors import ConfigError
 from peftsearch.micro import MODEL_DIRS
 from tests.conftest import ROOT
 
@@ -108,26 +105,3 @@ def test_a_refusal_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
     assert _run(monkeypatch, str(tmp_path), "--model", "micro-t5") == 2
     assert "is no adapter of PEFT" in capsys.readouterr().err
-
-
-def _config(*files: str, **changes: object) -> configuration.RunConfig:
-    return configuration.resolve(flags={"retrain": {"baselines": list(files)}, **changes})
-
-
-def test_a_baseline_that_is_none(tmp_path: Path) -> None:
-    adapter = _adapter(tmp_path / "theirs", **SMALL)
-    mine = tmp_path / "mine.json"
-    peftsearch.import_architecture(adapter, "micro-t5").save(mine)
-    with pytest.raises(ConfigError, match="has 768 parameters, and the budget is 700") as caught:
-        pipeline.plan(_config(str(mine), budget="700"))
-    assert caught.value.hint == "--budget 768"
-    with pytest.raises(ConfigError, match=r"Two baselines are called given-mine\."):
-        pipeline.plan(_config(str(mine), str(mine)))
-    plan = pipeline.plan(_config(str(mine)))
-    assert "given-mine" in plan["baselines"]
-    both = _adapter(tmp_path / "both", target_modules=r".*\.q", r=2)
-    peftsearch.import_architecture(both, "micro-t5").save(tmp_path / "both.json")
-    with pytest.raises(ConfigError, match=r"(?s)does not fit this model: .*no site decoder\.00"):
-        pipeline.plan(_config(str(tmp_path / "both.json"), model="micro-bert"))
-    with pytest.raises(ConfigError, match=r"nothing\.json does not exist"):
-        pipeline.plan(_config(str(tmp_path / "nothing.json")))
