@@ -24,6 +24,16 @@ TERMS = (
      "uniform baselines take part, so the winner can be one of them."),
     ("uniform baseline", "One method at every site, at one size, filling the same budget."),
     ("random baseline", "A random architecture that fills the same budget."),
+    ("search seed", "A whole search repeated with other random numbers. What several of them have "
+     "in common is a finding about the task; what one has may be chance."),
+    ("pattern", "A sentence about several search seeds that is made by a rule: their mean differs "
+     "from chance by more than their standard deviation, and so large a difference is unlikely "
+     "by chance, with Holm's correction for all questions of a run."),
+    ("chance", "What searches that know nothing find in the same space and budget: a budget filled "
+     "at random, or the best architecture under random values, whichever is nearer."),
+    ("value", "What the search thinks a candidate is worth, in standard deviations of the "
+     "supernet's loss; the value of an architecture is the sum over its candidates."),
+    ("gate score", "The probability that a method is on in a layer, averaged over its sites."),
     ("± sd, n", "Standard deviation over n retrainings that differ only in their seed. It is "
      "not a confidence interval."),
     ("single training", "One training of one architecture from start to end; the unit in which "

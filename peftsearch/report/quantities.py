@@ -155,9 +155,9 @@ def _growth(method: str) -> Callable[[Draws], Array]:
     return measure
 
 
-def site_matrix(draws: Draws, sites: list[str], method: str = "") -> npt.NDArray[np.bool_]:
-    """Return which sites each architecture uses (with one method, if named): (count, sites)."""
-    rows = draws.rows if not method else draws.rows[draws.rows["method"] == method]
+def site_matrix(draws: Draws, sites: list[str]) -> npt.NDArray[np.bool_]:
+    """Return which of these sites each architecture uses: (count, sites)."""
+    rows = draws.rows[draws.rows["site"].isin(sites)]  # a uniform winner may use others
     place = {site: i for i, site in enumerate(sites)}
     used = np.zeros((draws.count, len(sites)), dtype=bool)
     used[rows["draw"].to_numpy(dtype=np.int64), [place[s] for s in rows["site"]]] = True

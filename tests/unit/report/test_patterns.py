@@ -139,6 +139,16 @@ def test_chance_is_that_of_the_rest_of_the_program(way: str, drawn: object) -> N
             assert (own / whole).mean() == pytest.approx(shares[name].mean(), abs=4 * error + 5e-3)
 
 
+def test_a_choice_outside_of_the_space_is_counted_and_does_no_harm() -> None:
+    """A uniform architecture that won a search may use sites and sizes that no gate offers."""
+    table = searches([filled(seed) for seed in range(3)])
+    last = table.index[-1]
+    assert table.loc[last, "part"] == "norm"
+    table.loc[last, ["site", "layer", "method", "size"]] = ["decoder.06.norm", 6, "ia3", 1]
+    answers = patterns(table, candidates(), sites(), by_luck())
+    assert len(answers) == len(ask([filled(seed) for seed in range(3)]))
+
+
 def test_no_search_no_table() -> None:
     empty = searches([filled(0)]).iloc[:0]
     assert patterns(empty, candidates(), sites(), None).empty

@@ -134,6 +134,14 @@ def test_search_seeds_are_read_from_their_folders(several: RunData) -> None:
     assert several.compared is not None
 
 
+def test_a_damaged_search_seed_is_noted_and_left_out(tmp_path: Path) -> None:
+    root = factory.several(tmp_path)
+    (root / "search/seed-3/architecture.json").write_text("{", encoding="utf-8")
+    data = collect(root)
+    assert sorted(data.searches["search"].unique()) == [0, 1, 2, 4]
+    assert any("search/seed-3/architecture.json" in note for note in data.notes)
+
+
 def test_without_folders_there_is_one_search(done: RunData) -> None:
     assert searches.number(done.searches) == 1
     assert done.compared is None
