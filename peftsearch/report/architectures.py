@@ -53,8 +53,8 @@ def searches(
         seed: The run's own seed, as its configuration says.
         measured: Content of the run's own ``search/measured.json``.
     """
-    own = found.assign(search=seed if isinstance(seed, int) else 0)
-    tables, prices = [own], [measured.get("price")]
+    alone = found.assign(search=seed if isinstance(seed, int) else 0)
+    tables, prices = [alone], [measured.get("price")]
     folders = sorted(
         (p for p in (reader.root / "search").glob("seed-*") if p.name[5:].isdigit()),
         key=lambda folder: int(folder.name[5:]),
@@ -65,8 +65,11 @@ def searches(
         content = reader.json(name)
         rows = choices(reader, name, content)
         if len(rows):
-            several.append(rows.assign(search=int(folder.name[5:])))
-            theirs.append(reader.json(f"search/{folder.name}/measured.json").get("price"))
+            number = int(folder.name[5:])
+            several.append(rows.assign(search=number))
+            # The first search is the run's own: all but its architecture lies where it always does.
+            own = reader.json(f"search/{folder.name}/measured.json") if number else measured
+            theirs.append(own.get("price"))
     if several:
         tables, prices = several, theirs
     numbers = [float(p) for p in prices if isinstance(p, (int, float))]
