@@ -32,7 +32,7 @@ def _content(path: Path) -> object:
 
 def _searched(material: Material, seeds: int) -> dict[str, object]:
     """Search and decide; return the files under ``search`` and what they hold."""
-    with workspace(material.config(search={"seeds": seeds})) as work:
+    with workspace(material.config(search={"seeds": seeds}, trainings=14)) as work:
         assert priced.search(work) == seeds * work.config.search.steps
         verdict = priced.choose(work, RealTrials(work))
         assert verdict.certainty is not None

@@ -34,7 +34,7 @@ def earlier(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _outcome(material: Material, **search: Any) -> tuple[Any, Any]:
     """Return the values and the standings of a search with its race."""
-    with workspace(material.config(search=search)) as work:
+    with workspace(material.config(search=search, trainings=9)) as work:
         priced.search(work)
         verdict = priced.choose(work, RealTrials(work))
         values = read_json(work.session.run.file("search", "measured.json"))["values"]
@@ -51,7 +51,9 @@ def test_without_strength_it_is_a_cold_start(material: Material, earlier: Path) 
 def test_with_much_strength_it_proposes_what_it_began_with(
     material: Material, earlier: Path
 ) -> None:
-    config = material.config(search={"warm_start": str(earlier), "warm_strength": 50.0})
+    config = material.config(
+        search={"warm_start": str(earlier), "warm_strength": 50.0}, trainings=9
+    )
     with workspace(config) as work:
         gates = priced.first_gates(work)
         chosen = base.candidates_of(work.space, _load(earlier))
