@@ -229,7 +229,8 @@ def _check_signs(bundle: Bundle) -> None:
             factors = 1 + bundle.of(choice.site, "ia3", "down")["delta"]
             negative = int((factors < 0).sum())
             if negative:
-                reason = f"{negative} factors are negative, and adapters has them before a ReLU"
+                counted = f"{negative} negative factor{'s' * (negative != 1)}"
+                reason = f"{counted}, and adapters has them before a ReLU"
                 found.append(Problem(choice.site, choice.method, reason))
     if found:
         raise refusal("adapters", found)

@@ -352,7 +352,7 @@ def test_negative_factors_before_a_relu_are_refused(tmp_path: Path) -> None:
         folder = tmp_path / family
         folder.mkdir()
         if refused:
-            with pytest.raises(ExportError, match=f"{site}: ia3: 2 factors are negative"):
+            with pytest.raises(ExportError, match=f"{site}: ia3: 2 negative factors"):
                 adapters.write(bundle, folder)
         else:
             adapters.write(bundle, folder)
