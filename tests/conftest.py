@@ -24,7 +24,7 @@ os.environ.update(
     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
 )
 for _name in [name for name in os.environ if name.startswith("PEFTSEARCH_")]:
-    if _name not in ("PEFTSEARCH_SHARED", "PEFTSEARCH_ADAPTERS_PYTHON"):
+    if _name not in ("PEFTSEARCH_SHARED", "PEFTSEARCH_ADAPTERS_PYTHON", "PEFTSEARCH_AXE"):
         del os.environ[_name]
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -33,6 +33,7 @@ PREFIX = "PEFTSEARCH_"
 #: Variables with the prefix that are not configuration keys.
 OTHER_VARIABLES = (
     "PEFTSEARCH_ADAPTERS_PYTHON",
+    "PEFTSEARCH_AXE",
     "PEFTSEARCH_DEBUG",
     "PEFTSEARCH_HUB_TIMEOUT",
     "PEFTSEARCH_SHARED",
