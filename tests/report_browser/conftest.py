@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from peftsearch.compare import compare
 from peftsearch.report import write_report
 from tests.unit.report import factory
 
@@ -158,11 +159,14 @@ def axe() -> Path:
 
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the report of a synthetic run by name."""
+    """Return the report of a synthetic run by name; ``compared`` is that of several runs."""
 
     @cache
     def make(name: str) -> Path:
         root = tmp_path_factory.mktemp(name)
+        if name == "compared":
+            runs = [factory.ALL[each](root / each) for each in ("finished", "hostile", "one_seed")]
+            return compare(runs, root / "comparison")
         factory.ALL[name](root)
         return write_report(root, ["html"])
 

@@ -12,7 +12,16 @@ from .conftest import Browser
 
 pytestmark = pytest.mark.browser
 Page = Callable[[str], Path]
-RUNS = ("finished", "unfinished", "one_seed", "encoder_only", "many", "several", "hostile")
+RUNS = (
+    "finished",
+    "unfinished",
+    "one_seed",
+    "encoder_only",
+    "many",
+    "several",
+    "hostile",
+    "compared",
+)
 
 
 @pytest.mark.parametrize("width", [360, 1280])
