@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ _MARKS = {
 }
 _OWN = re.compile(r"(.+)\.(\w+)\.default(?:\.(\w+))?")
 _BASE = "base_model.model."
+#: Options that hold a name, an expression, or a list of names.
+_NAMES_OF_MODULES = ("target_modules", "exclude_modules", "modules_to_save", "feedforward_modules")
 
 
 @dataclass
@@ -204,8 +206,32 @@ def _unknown_options(given: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("all sites", kind, f"its start {start} changes the backbone itself")
 
 
+def _check_types(path: Path, given: Mapping[str, Any]) -> None:
+    """Refuse what PEFT would take as it is and stumble over later, as it checks no types.
+
+    Raises:
+        ConfigError: A value of the wrong type.
+    """
+
+    def named(value: Any) -> bool:
+        several = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return value is None or isinstance(value, str) or several
+
+    rules: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
+        (("rank_pattern", "alpha_pattern"), lambda value: isinstance(value, dict), "a mapping"),
+        (("bias",), lambda value: isinstance(value, str), "text"),
+        (_NAMES_OF_MODULES, named, "a name or a list of names"),
+    )
+    for names, right, noun in rules:
+        for name in names:
+            if name in given and not right(given[name]):
+                said = f"{name} is {json.dumps(given[name])}, not {noun}"
+                raise ConfigError(f"PEFT does not take {path}: {said}.")
+
+
 def _adapted(path: Path, given: Mapping[str, Any], model: Any) -> Any:
     """Return the model with the adapter on it, its parameters named as in the plain model."""
+    _check_types(path, given)
     cls: Any = peft.PEFT_TYPE_TO_CONFIG_MAPPING[peft.PeftType(given["peft_type"])]
     fields = {each.name for each in dataclasses.fields(cls)}
     options = {name: value for name, value in given.items() if name in fields}
@@ -216,7 +242,7 @@ def _adapted(path: Path, given: Mapping[str, Any], model: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of defaults and of layers: all is looked at
             return peft.get_peft_model(model, cls(**options)).get_base_model()
-    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except (NotImplementedError, TypeError, ValueError) as error:
         said = " ".join(str(error).split())
         kind = type(model).__name__
         raise ConfigError(f"PEFT does not take {path} on this {kind}: {said}") from error

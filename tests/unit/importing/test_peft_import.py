@@ -344,7 +344,9 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     weights.unlink()
     path = tmp_path / "a" / "adapter_config.json"
     good = json.loads(path.read_text())
-    for key, value in (("r", -1), ("r", "8"), ("target_modules", ["nothing"])):
+    wrong = [("r", -1), ("r", "8"), ("target_modules", ["nothing"]), ("target_modules", [5])]
+    wrong += [("rank_pattern", ["q"]), ("alpha_pattern", None), ("bias", 5)]
+    for key, value in wrong:
         path.write_text(json.dumps({**good, key: value}))
         with pytest.raises(ConfigError, match="PEFT does not take"):
             import_architecture(tmp_path / "a", FACTORIES["t5"]())
