@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
 from peftsearch.compare import findings, tables
@@ -18,6 +17,7 @@ from peftsearch.compare.read import read
 from peftsearch.compare.sections import SHARES, Section, sections
 from peftsearch.errors import ConfigError
 from peftsearch.report import canvas
+from peftsearch.report.pages import environment
 from peftsearch.report.wording import plural, valid
 from peftsearch.rundir import write_bytes, write_text
 
@@ -71,18 +71,12 @@ def _check_place(out: Path) -> None:
 
 
 def _render(overview: pd.DataFrame, parts: Sequence[Section]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("peftsearch.compare", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment("peftsearch.compare")
     css = resources.files("peftsearch.report").joinpath("report.css").read_text("utf-8")
-    page = environment.get_template("template.html.j2").render(
+    page = templates.get_template("template.html.j2").render(
         title=f"{plural(len(overview), 'run')} compared",
         answer=findings.answer(overview),
         sections=parts,
-        css=environment.from_string("{{ css|safe }}").render(css=css),
+        css=templates.from_string("{{ css|safe }}").render(css=css),
     )
     return valid(page)

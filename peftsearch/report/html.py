@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 import yaml
 
@@ -24,6 +23,7 @@ from peftsearch.report.collect import RunData
 from peftsearch.report.definitions import ALERT_TITLES, SEVERE, TERMS
 from peftsearch.report.figures import Drawing
 from peftsearch.report.loading import apply_lines, exports, shown_path
+from peftsearch.report.pages import environment
 from peftsearch.report.palette import styles
 from peftsearch.site import PARTS
 
@@ -54,14 +54,8 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         data: The run.
         drawings: Figures by name; missing ones are replaced by a sentence.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("peftsearch.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    templates = environment("peftsearch.report")
+    templates.filters.update(
         count=wording.count,
         percent=wording.percent,
         duration=wording.seconds,
@@ -69,7 +63,7 @@ def render(data: RunData, drawings: Mapping[str, Drawing]) -> str:
         label=wording.label,
     )
     methods = tables.method_names(data)
-    text = environment.get_template("template.html.j2").render(
+    text = templates.get_template("template.html.j2").render(
         data=data,
         facts=data.facts,
         title=_title(data),
