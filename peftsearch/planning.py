@@ -30,6 +30,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
     from peftsearch.formats import require_decoder
+    from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
@@ -37,9 +38,10 @@ def plan(config: RunConfig) -> dict[str, Any]:
     backbone = sketch_backbone(config.model, num_labels(task))
     require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
-    full = build_space(config, backbone, cost)
+    kept = frozen(config.freeze, backbone.sites, cost)
+    full = build_space(config, backbone, cost, kept)
     budget = resolve(config.budget, backbone.num_parameters)
-    space = full.within(budget.limit)
+    space = kept.within(full, budget.limit)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
     given = given_baselines(config, backbone.sites, cost, budget.limit)
     refused = _refused(config, uniform, backbone)
@@ -57,8 +59,9 @@ def plan(config: RunConfig) -> dict[str, Any]:
             "requested": budget.requested,
             "limit": budget.limit,
             "denominator": budget.denominator,
-            "binds": full.binds(budget.limit),
+            "binds": full.binds(kept.free(budget.limit)),
         },
+        "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
         "stages": stages,
         "single_trainings": _trainings(config, stages),
@@ -67,7 +70,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "baselines": sorted([*uniform, *given]),
         "baselines_not_exportable": refused,
         "warnings": [
-            *_warnings(config, full, budget, uniform),
+            *_warnings(config, full, kept.free(budget.limit), uniform),
             *_marked(refused),
             *_notes(full, backbone),
         ],
@@ -214,16 +217,16 @@ def _notes(space: Any, backbone: Any) -> list[str]:
     ]
 
 
-def _warnings(config: RunConfig, full: Any, budget: Any, uniform: Any) -> list[str]:
+def _warnings(config: RunConfig, full: Any, free: int, uniform: Any) -> list[str]:
     from peftsearch.baselines import UNIFORM
 
     found = []
-    if not full.binds(budget.limit):
+    if not full.binds(free):
         found.append(
             f"The budget does not bind: the largest architecture ({full.max_cost:,} parameters) "
-            f"fits {budget.limit:,}. There is nothing to trade; try a smaller budget."
+            f"fits {free:,}. There is nothing to trade; try a smaller budget."
         )
-    elif full.max_cost < 1.5 * budget.limit:
+    elif full.max_cost < 1.5 * free:
         found.append("The budget hardly binds: the largest architecture is under 1.5 times it.")
     if config.seeds == 1:
         found.append("One retraining seed: the spread will not be known.")

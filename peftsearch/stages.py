@@ -24,7 +24,7 @@ from peftsearch.rundir import read_json, write_json
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
-from peftsearch.workspace import Workspace, given_baselines
+from peftsearch.workspace import FROZEN, Workspace, given_baselines
 
 
 def prepare(work: Workspace) -> int:
@@ -36,6 +36,8 @@ def prepare(work: Workspace) -> int:
     given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit)
     for name, choices in given.items():
         work.architecture(choices).save(run.file("baselines", name, "architecture.json"))
+    if work.kept.sites:
+        _keep(work)
     run.write_json(
         "sites.json",
         {
@@ -43,7 +45,7 @@ def prepare(work: Workspace) -> int:
             "family": backbone.family,
             "backbone_parameters": backbone.num_parameters,
             "head_parameters": backbone.num_head_parameters,
-            "max_cost": work.full_space.max_cost,
+            "max_cost": work.full_space.max_cost + work.kept.num_params,
             "sites": [site.to_json() for site in backbone.sites],
         },
     )
@@ -52,6 +54,18 @@ def prepare(work: Workspace) -> int:
     run.write_json("space.json", work.space.to_json())
     work.features.tokenise()
     return 0
+
+
+def _keep(work: Workspace) -> None:
+    """Write ``frozen.json``: what the search does not decide.
+
+    Raises:
+        ExportError: A target of ``exportable_to`` cannot hold it.
+    """
+    kept = work.architecture(work.kept.choices)
+    for target in work.not_exportable_to(kept) if work.kept.choices else ():
+        raise writing.refusal(target, writing.problems(target, kept, work.backbone))
+    kept.save(work.session.run.file(FROZEN))
 
 
 def search(work: Workspace) -> int:
@@ -108,11 +122,10 @@ def run_baselines(work: Workspace) -> int:
     """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
-    space = work.space
     named = plain.uniform_baselines(work.backbone.sites, work.cost, limit)
     for i in range(config.retrain.random_baselines):
-        filled = plain.random_fill(space, limit, derive(config.seed, "random", i))
-        named[f"random-{i + 1}"] = plain.to_choices(space, filled)
+        filled = plain.random_fill(work.space, work.free, derive(config.seed, "random", i))
+        named[f"random-{i + 1}"] = work.assigned(filled).active
     for path in sorted(run.path.glob("baselines/given-*/architecture.json")):
         named[path.parent.name] = Architecture.load(path).active
     found = run.read_json("architecture.json")["choices"] if _done(work, "retrain") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
 from peftsearch.backbones.loading import load_backbone
-from peftsearch.baselines import complete
+from peftsearch.baselines import complete, to_choices
 from peftsearch.budget import Budget, resolve
 from peftsearch.carrying import carried
 from peftsearch.catalogue import method_facts, space_path
@@ -20,6 +20,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
 from peftsearch.formats import Feature, Format, make_format
+from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
@@ -29,18 +30,24 @@ from peftsearch.space import Cost, SearchSpace
 from peftsearch.space_spec import apply_space, parse_space
 from peftsearch.tasks.base import Splits, Task, TaskData
 
+#: What the configured ``freeze.choices`` decides, in the run directory.
+FROZEN = "frozen.json"
+
 
 def num_labels(task: Task) -> int:
     """Return the outputs a classification head needs; 1 for a regression."""
     return max(1, len(task.labels))
 
 
-def build_space(config: RunConfig, backbone: Backbone, cost: Cost) -> SearchSpace:
-    """Read the configured space, apply it to a backbone, and narrow it to ``exportable_to``."""
+def build_space(config: RunConfig, backbone: Backbone, cost: Cost, kept: Frozen) -> SearchSpace:
+    """Read the configured space, apply it to a backbone, and leave out what must not be searched.
+
+    That is what is decided already, and what a target of ``exportable_to`` cannot hold.
+    """
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
     space = apply_space(spec, backbone.sites, method_facts(), cost)
-    return narrowed(space, config.exportable_to, backbone)
+    return narrowed(kept.opened(space), config.exportable_to, backbone)
 
 
 def given_baselines(
@@ -196,9 +203,22 @@ class Workspace:
         return resolve(self.config.budget, self.backbone.num_parameters)
 
     @cached_property
+    def kept(self) -> Frozen:
+        """What is decided before the search, and is in whatever the search finds."""
+        settings, copy = self.config.freeze, self.session.run.file(FROZEN)
+        if copy.is_file():  # so that the run can go on without the file it came from
+            settings = replace(settings, choices=str(copy))
+        return frozen(settings, self.backbone.sites, self.cost)
+
+    @property
+    def free(self) -> int:
+        """The parameters of the budget that the search may spend."""
+        return self.kept.free(self.budget.limit)
+
+    @cached_property
     def full_space(self) -> SearchSpace:
         """The space before the budget is applied."""
-        return build_space(self.config, self.backbone, self.cost)
+        return build_space(self.config, self.backbone, self.cost, self.kept)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -206,7 +226,11 @@ class Workspace:
         path = self.session.run.file("space.json")
         if path.is_file():
             return SearchSpace.from_json(read_json(path))
-        return self.full_space.within(self.budget.limit)
+        return self.kept.within(self.full_space, self.budget.limit)
+
+    def assigned(self, candidates: Sequence[int]) -> Architecture:
+        """Return the architecture of one candidate index per gate, with what is kept."""
+        return self.architecture((*self.kept.choices, *to_choices(self.space, candidates)))
 
     def architecture(self, choices: tuple[Choice, ...]) -> Architecture:
         """Return an architecture of this run, with every site listed."""

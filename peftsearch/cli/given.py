@@ -26,6 +26,8 @@ _KEYS: dict[str, Any] = {
     "strategy": o.Strategy,
     "architecture": o.ArchitectureFile,
     "search.warm_start": o.WarmStart,
+    "freeze.choices": o.FreezeChoices,
+    "freeze.sites": o.FreezeSites,
     "seed": o.Seed,
     "seeds": o.Seeds,
     "train_rows": o.TrainRows,

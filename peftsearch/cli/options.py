@@ -141,6 +141,25 @@ WarmStart = Annotated[
         "(strength: --set search.warm_strength=1).",
     ),
 ]
+FreezeChoices = Annotated[
+    Path | None,
+    option(
+        "--freeze-choices",
+        panel=TRAINING,
+        metavar="FILE",
+        text="Keep what this architecture.json chooses, and search for the rest of the budget.",
+    ),
+]
+FreezeSites = Annotated[
+    str | None,
+    option(
+        "--freeze-sites",
+        panel=TRAINING,
+        metavar="PATTERN,...",
+        text="Keep it at these sites only, e.g. encoder.* or *.norm, empty ones included. "
+        "Default: wherever it chooses something.",
+    ),
+]
 Strategy = Annotated[
     str | None,
     option(

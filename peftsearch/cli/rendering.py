@@ -102,12 +102,22 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
             f"{space['candidates']} candidates, combine {space['combine']}",
         ),
         *_narrowing_lines(space),
+        *_frozen_lines(plan["frozen"]),
         _labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
         _labelled(
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
     ]
+
+
+def _frozen_lines(frozen: Mapping[str, int]) -> list[str]:
+    """Return what an earlier architecture decides, if one does."""
+    if not frozen["sites"]:
+        return []
+    sites = f"{frozen['sites']} site" + "s" * (frozen["sites"] != 1)
+    text = f"{sites} decided by freeze.choices, with {frozen['num_params']:,} parameters"
+    return [_labelled("frozen", text)]
 
 
 def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:

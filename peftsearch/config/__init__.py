@@ -19,6 +19,7 @@ from peftsearch.config.reading import (
 from peftsearch.config.schema import (
     PRESETS,
     ExportConfig,
+    FreezeConfig,
     RaceConfig,
     RetrainConfig,
     RunConfig,
@@ -28,6 +29,7 @@ from peftsearch.config.schema import (
 __all__ = [
     "PRESETS",
     "ExportConfig",
+    "FreezeConfig",
     "Names",
     "RaceConfig",
     "RetrainConfig",

@@ -155,6 +155,12 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     if value("architecture") is not None and value("strategy") != "priced":
         message = f"architecture is given, so {value('strategy')} has nothing to search for."
         problems.append(ConfigError(message, "Leave out the strategy, or the architecture."))
+    if value("freeze.choices") is None and value("freeze.sites"):
+        message = "freeze.sites says where to keep choices, and freeze.choices names no file."
+        problems.append(ConfigError(message, "Add --freeze-choices FILE, or leave it out."))
+    if value("freeze.choices") is not None and value("architecture") is not None:
+        message = "architecture decides every site, so freeze.choices has nothing to keep."
+        problems.append(ConfigError(message, "Leave out one of them."))
     first, last = value("race.first_rung"), value("race.last_rung")
     if first > last:
         message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."

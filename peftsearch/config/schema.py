@@ -123,6 +123,20 @@ class RetrainConfig:
 
 
 @dataclass(frozen=True)
+class FreezeConfig:
+    """What is decided before the search.
+
+    Attributes:
+        choices: An ``architecture.json`` of which a part is kept as it is; its parameters count.
+        sites: Patterns of site ids, e.g. ``encoder.*``, that are kept, also where the file leaves
+            them empty; none: every site at which the file inserts something.
+    """
+
+    choices: str | None = None
+    sites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """What is written for other trainers at the end of a run.
 
@@ -160,6 +174,7 @@ class RunConfig:
         test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
         selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
         accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
+        freeze: What an earlier architecture decides, so that the search does not.
         search: Training of the supernet.
         race: The short trainings that decide.
         retrain: Training of the found architecture and the baselines.
@@ -186,6 +201,7 @@ class RunConfig:
     test_rows: int | None = _range(None, 1)
     selection_share: float = _range(0.1, 0, 0.5, above=True)
     accumulation: int = _range(1, 1)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     race: RaceConfig = field(default_factory=RaceConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftsearch.report.read import Reader
+from peftsearch.report.wording import plural
+from peftsearch.space import Removed
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Facts:
         space: Name of the search space.
         description: The space's own description.
         combine: ``one`` or ``many`` methods for a site.
+        beforehand: Sentences on what the search could not decide, or not choose.
         command: The command line that made the run.
         headline: First line of the summary.
         winner: Name of the contestant that won the race.
@@ -52,6 +55,7 @@ class Facts:
     space: str = ""
     description: str = ""
     combine: str = "one"
+    beforehand: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     headline: str = ""
     winner: str = ""
@@ -88,6 +92,7 @@ def facts(
         space=str(space.get("name") or config.get("space") or ""),
         description=str(space.get("description", "")),
         combine=str(space.get("combine", "one")),
+        beforehand=(*_kept(reader, config), *_removed(space)),
         command=tuple(map(str, files["manifest"].get("command") or ())),
         headline=str(summary.get("headline", "")),
         winner=str(race.get("winner", "")),
@@ -96,3 +101,23 @@ def facts(
         peft_base=str(peft.get("base_model_name_or_path") or ""),
         peft_task=str(peft.get("task_type") or ""),
     )
+
+
+def _kept(reader: Reader, config: Mapping[str, Any]) -> list[str]:
+    """Say what an earlier architecture decided, if one did."""
+    frozen = reader.json("frozen.json")
+    if not frozen:
+        return []
+    busy = {choice["site"] for choice in frozen["choices"] if choice["num_params"]}
+    source = config.get("freeze", {}).get("choices")
+    return [
+        f"Decided before the search, by {source}: {plural(len(busy), 'site')} with "
+        f"{frozen['num_params']:,} parameters. The search spent the rest of the budget elsewhere."
+    ]
+
+
+def _removed(space: Mapping[str, Any]) -> list[str]:
+    """Say what was taken out of the space so that targets can hold whatever is found."""
+    removed = (Removed(**{**one, "targets": tuple(one["targets"])})
+               for one in space.get("removed", ()))  # fmt: skip
+    return [f"Not searched: {one}." for one in removed]

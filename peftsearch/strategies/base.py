@@ -112,8 +112,7 @@ def allowance(work: Workspace, spent: float = 0.0, scoring: float = 0.0) -> floa
 
 def contestant(work: Workspace, name: str, candidates: Sequence[int]) -> Contestant:
     """Return a contestant for one candidate index per gate; its source is the name's first word."""
-    architecture = work.architecture(baselines.to_choices(work.space, candidates))
-    return Contestant(name, name.split("-")[0], architecture)
+    return Contestant(name, name.split("-")[0], work.assigned(candidates))
 
 
 def candidates_of(space: SearchSpace, architecture: Architecture) -> tuple[int, ...] | None:
@@ -137,21 +136,22 @@ def different(contestants: Iterable[Contestant]) -> list[Contestant]:
 
 
 def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
-    """Return the uniform architecture of every method of the space.
+    """Return the uniform architecture of every method of the space, beside what is kept.
 
     Where it cannot be trained here (a table holds its own space only), or not be exported to where
     it must, the nearest one of the space stands for it.
     """
     methods = {candidate.method for _, candidate in work.space.choices()}
-    named = baselines.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit)
+    sites = work.kept.left_open(work.backbone.sites)
+    named = baselines.uniform_baselines(sites, work.cost, work.free)
     found = []
     for name, choices in baselines.inside(named, methods).items():
-        architecture = work.architecture(choices)
+        architecture = work.architecture((*work.kept.choices, *choices))
         if not trials.knows(architecture) or work.not_exportable_to(architecture):
-            own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.budget.limit)
+            own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.free)
             if own is None:
                 continue
-            architecture = work.architecture(baselines.to_choices(work.space, own))
+            architecture = work.assigned(own)
         found.append(Contestant(name, UNIFORM, architecture))
     return different(found)
 
@@ -165,7 +165,7 @@ def random_contestants(work: Workspace, count: int) -> list[Contestant]:
 def random_fills(work: Workspace, count: int) -> list[tuple[int, ...]]:
     """Return up to ``count`` different random assignments that fill the budget."""
     seed = derive(work.config.seed, "random fill")
-    fill = partial(baselines.random_fill, work.space, work.budget.limit)
+    fill = partial(baselines.random_fill, work.space, work.free)
     drawn = dict.fromkeys(tuple(fill(derive(seed, i))) for i in range(_DRAWS * count))
     return [*drawn][:count]
 
@@ -181,7 +181,7 @@ def build_supernet(work: Workspace, gates: Gates | None = None, number: int = 0)
     seed = search_seed(work.config, number)
     seed_torch(derive(seed, "supernet"))
     work.backbone.reset_head(derive(seed, "supernet", "head"))
-    return Supernet(work.backbone, work.space, gates)
+    return Supernet(work.backbone, work.space, gates, work.kept.choices)
 
 
 def train_supernet(
@@ -213,7 +213,7 @@ def train_supernet(
         loop = Search(
             work.session,
             supernet,
-            work.budget.limit,
+            work.free,
             work.format,
             work.features.search_train,
             work.features.search_valid,

@@ -32,7 +32,7 @@ search = no_search
 
 def choose(work: Workspace, trials: Trials) -> Verdict:
     """Return the pattern."""
-    found = pattern(work.space, work.budget.limit)
+    found = pattern(work.space, work.free)
     return Verdict([Standing(contestant(work, "design-space", found), {})])
 
 

@@ -20,7 +20,7 @@ def filled(work: Workspace, name: str, values: Values, ranks: Values | None = No
         values: Value of each candidate by gate.
         ranks: What to sort by where it is not the values.
     """
-    found = sort_and_fill(work.space, values if ranks is None else ranks, work.budget.limit)
+    found = sort_and_fill(work.space, values if ranks is None else ranks, work.free)
     return Verdict([Standing(contestant(work, name, found), {})], values)
 
 

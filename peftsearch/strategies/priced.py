@@ -98,7 +98,7 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
 
 def proposals(work: Workspace, values: Values, count: int) -> list[Contestant]:
     """Return the best architectures within the budget that differ in a share of the gates."""
-    space, limit = work.space, work.budget.limit
+    space, limit = work.space, work.free
     apart = max(1, round(_DIVERSITY * len(space.gates)))
     found: list[list[int]] = []
     for _ in range(count):
@@ -114,7 +114,7 @@ def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]
 
     def worth(entry: Contestant) -> float:
         method = baselines.UNIFORM[entry.name]
-        inside = baselines.uniform_in(work.space, method, work.budget.limit)
+        inside = baselines.uniform_in(work.space, method, work.free)
         return additive(opinion, inside) if inside else -math.inf
 
     uniform = sorted(base.uniform_contestants(work, trials), key=worth, reverse=True)
@@ -168,7 +168,7 @@ def ask(work: Workspace, number: int) -> Opinion:
     """Measure architectures within the budget on the supernet of one of the searches."""
     gates = PricedGates(work.space)
     supernet = base.restore_supernet(work, gates, number)
-    config, limit = work.config, work.budget.limit
+    config, limit = work.config, work.free
     try:
         with torch.no_grad():
             log_p = gates.log_prior()
@@ -204,7 +204,7 @@ def certainty(work: Workspace, models: Sequence[ValueModel], winner: Architectur
     chosen = {(choice.site, choice.method) for choice in winner.active}
     agreed = np.zeros(len(work.space.gates))
     for i in range(_PLAUSIBLE):
-        best = solve(work.space, models[i % len(models)].draw(rng), work.budget.limit)
+        best = solve(work.space, models[i % len(models)].draw(rng), work.free)
         for g, (gate, taken) in enumerate(zip(work.space.gates, best, strict=True)):
             own = {c.method for c in gate.candidates if (gate.site.id, c.method) in chosen}
             agreed[g] += gate.candidates[taken].method in (own or {NONE})

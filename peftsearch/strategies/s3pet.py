@@ -85,6 +85,6 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     gates = ShiftedGates(work.space)
     base.restore_supernet(work, gates).remove()
     with torch.no_grad():
-        on = gates.open(work.budget.limit)
+        on = gates.open(work.free)
     values = base.by_gate(work.space, on)
     return filled(work, "s3pet", values)

@@ -32,7 +32,7 @@ search = no_search
 
 def choose(work: Workspace, trials: Trials) -> Verdict:
     """Spend the allowance trial by trial, then take the best."""
-    space, limit = work.space, work.budget.limit
+    space, limit = work.space, work.free
     fidelity = min(shares(work), key=lambda share: abs(share - _FIDELITY))
     count = max(1, int(allowance(work) / (fidelity + trials.scoring) + 1e-9))
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -78,14 +78,22 @@ class Supernet:
         backbone: The frozen model; used in place, never copied.
         space: The space, already within the budget.
         gates: The architecture parameters; by default priced gates.
+        kept: Choices at other sites, always on.
     """
 
-    def __init__(self, backbone: Backbone, space: SearchSpace, gates: Gates | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        space: SearchSpace,
+        gates: Gates | None = None,
+        kept: Sequence[Choice] = (),
+    ) -> None:
         self.backbone = backbone
         self.space = space
         self.gates: Gates = PricedGates(space) if gates is None else gates
         self.width = max(len(gate.candidates) for gate in space.gates)
         by_site = {host.site.id: host for host in backbone.hosts}
+        self.kept = [insert_choice(by_site[choice.site], choice) for choice in kept]
         self.banks: list[Bank] = []
         for g, gate in enumerate(space.gates):
             for indices in _families(gate):
@@ -101,17 +109,19 @@ class Supernet:
     def weight_parameters(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained weights by method."""
         groups: dict[str, list[nn.Parameter]] = {}
-        for bank in self.banks:
-            group = groups.setdefault(bank.method, [])
-            group.extend(parameter for _, parameter in bank.insertion.tensors())
+        for insertion in (*self.kept, *(bank.insertion for bank in self.banks)):
+            group = groups.setdefault(insertion.choice.method, [])
+            group.extend(parameter for _, parameter in insertion.tensors())
         return groups
 
     def named_weights(self) -> dict[str, nn.Parameter]:
         """Return every weight by a stable name."""
+        named = [(f"{bank.gate:04d}", bank.insertion) for bank in self.banks]
+        named += [("kept", insertion) for insertion in self.kept]
         return {
-            f"{bank.gate:04d}/{bank.insertion.key}/{name}": parameter
-            for bank in self.banks
-            for name, parameter in bank.insertion.tensors()
+            f"{where}/{insertion.key}/{name}": parameter
+            for where, insertion in named
+            for name, parameter in insertion.tensors()
         }
 
     def set(self, choices: Tensor, rows: int, *, probed: float = 0.0) -> None:
@@ -138,7 +148,7 @@ class Supernet:
 
     def remove(self) -> None:
         """Take everything off the backbone."""
-        remove_all([bank.insertion for bank in self.banks])
+        remove_all([*self.kept, *(bank.insertion for bank in self.banks)])
 
 
 def _families(gate: Gate) -> list[tuple[int, ...]]:

@@ -18,7 +18,7 @@ LAYERS = (
     "baselines card carrying config values",
     "effort",
     "rundir",
-    "checkpoint formats methods session summary transfer",
+    "checkpoint formats freezing methods session summary transfer",
     "backbones",
     "injection saving",
     "export supernet training workspace",
@@ -115,7 +115,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 def test_report_draws_from_files_alone() -> None:
     """A report is rebuilt from the run's files: no task, model or configuration is loaded."""
-    allowed = {"architecture", "catalogue", "errors", "report", "rundir", "site", "seeds"}
+    allowed = {"architecture", "catalogue", "errors", "report", "rundir", "seeds", "site", "space"}
     used = {component(n) for m in modules() if component(m) == "report" for n, _ in of_package(m)}
     assert used <= allowed
 
