@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch import config as configuration
-from peftsearch import pipeline
+from peftsearch import front
 from peftsearch.pipeline import Summary
 from peftsearch.rundir import RunDir
 
@@ -47,7 +47,7 @@ def run(
         settings = configuration.resume(stored, file, os.environ, flags)
     else:
         settings = configuration.resolve(file, os.environ, flags)
-    return pipeline.run(
+    return front.run(
         settings,
         out=Path(out) if out else None,
         resume=Path(resume) if resume else None,

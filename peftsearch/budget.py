@@ -73,6 +73,27 @@ def parse(text: str) -> Decimal | int:
     return _share(text, number) if number < 1 else _count(text, number)
 
 
+def several(text: str) -> list[str]:
+    """Read one budget, or several with commas between them.
+
+    Returns:
+        The text of each, the largest first.
+
+    Raises:
+        ConfigError: One is no budget, two are equal, or some are shares and others counts.
+    """
+    texts = [part.strip() for part in text.split(",")]
+    sizes = {part: parse(part) for part in texts}
+    if len(set(sizes.values())) < len(texts):
+        raise ConfigError(f'budget "{text}" names a budget twice.', "Give each once.")
+    if len({isinstance(size, int) for size in sizes.values()}) > 1:
+        raise ConfigError(
+            f'budget "{text}" mixes shares and numbers of parameters.',
+            "Write all as shares (0.1%,1%), or all as numbers (10k,100k).",
+        )
+    return sorted(texts, key=lambda part: sizes[part], reverse=True)
+
+
 def _share(text: str, share: Decimal) -> Decimal:
     if not 0 < share <= 1:
         raise ConfigError(f'budget "{text}" must lie above 0% and at most 100%.', _HINT)

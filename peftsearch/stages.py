@@ -20,7 +20,8 @@ from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
-from peftsearch.rundir import read_json, write_json
+from peftsearch.rundir import RunDir, copy_file, read_json, write_json
+from peftsearch.search.loop import CHECKPOINT, TRACE
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
@@ -72,7 +73,29 @@ def search(work: Workspace) -> int:
     """Train what the strategy shares between architectures; nothing where one is given."""
     if work.config.architecture is not None:
         return 0
+    if work.config.search.shared is not None:
+        return _take(work, Path(work.config.search.shared))
     return strategy(work.config.strategy).search(work)
+
+
+def _take(work: Workspace, other: Path) -> int:
+    """Take the search of another run on the same space.
+
+    Raises:
+        ConfigError: It has none, or another space.
+    """
+    run = work.session.run
+    searched = RunDir.open_existing(other, lock=False)
+    if not searched.manifest().is_done("search"):
+        raise ConfigError(f"{other} has not been searched.", paste("peftsearch", "search", other))
+    known = {(gate.site, candidate) for gate, candidate in work.full_space.choices()}
+    if not known >= {(gate.site, candidate) for gate, candidate in work.space.choices()}:
+        message = f"{other} was searched on another space, or another model, than this run has."
+        raise ConfigError(message, "Leave out search.shared.")
+    for path in other.glob("search/**/*"):
+        if path.name in (CHECKPOINT, TRACE):
+            copy_file(path, run.file(str(path.relative_to(other))))
+    return 0
 
 
 def discretise(work: Workspace) -> int:

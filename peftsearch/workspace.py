@@ -81,6 +81,11 @@ def given_baselines(
     return found
 
 
+def space_of(run: Path) -> SearchSpace:
+    """Read the space of a run directory."""
+    return SearchSpace.from_json(read_json(run / "space.json"))
+
+
 @dataclass
 class FeatureSplits:
     """The rows of :class:`~peftsearch.tasks.base.Splits`, each tokenised once, when needed.
@@ -215,6 +220,13 @@ class Workspace:
         """The parameters of the budget that the search may spend."""
         return self.kept.free(self.budget.limit)
 
+    @property
+    def search_limits(self) -> list[int]:
+        """The parameters that the supernet serves, the run's own first."""
+        count = self.backbone.num_parameters
+        others = [resolve(text, count).limit for text in self.config.search.budgets]
+        return [self.free, *(self.kept.free(limit) for limit in others)]
+
     @cached_property
     def full_space(self) -> SearchSpace:
         """The space before the budget is applied."""
@@ -225,8 +237,12 @@ class Workspace:
         """The candidates that fit the budget: those of ``space.json``, once it is there."""
         path = self.session.run.file("space.json")
         if path.is_file():
-            return SearchSpace.from_json(read_json(path))
-        return self.kept.within(self.full_space, self.budget.limit)
+            return space_of(path.parent)
+        own, shared = (
+            self.kept.within(self.full_space, self.budget.limit),
+            self.config.search.shared,
+        )
+        return own if shared is None else space_of(Path(shared))
 
     def assigned(self, candidates: Sequence[int]) -> Architecture:
         """Return the architecture of one candidate index per gate, with what is kept."""

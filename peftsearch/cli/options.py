@@ -111,7 +111,8 @@ Budget = Annotated[
         "--budget",
         panel=BUDGET,
         text="Most parameters to train, head excluded: 1%, 0.0139%, 1e-3 (share of the frozen "
-        "backbone), 100k, 2.2M, 102458 (parameters). Default 1%.",
+        "backbone), 100k, 2.2M, 102458 (parameters). Several with commas: one search, a run for "
+        "each. Default 1%.",
     ),
 ]
 Preset = Annotated[

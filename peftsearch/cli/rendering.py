@@ -76,7 +76,12 @@ def score_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def summary_lines(run_dir: Path, summary: Mapping[str, Any]) -> list[str]:
-    """Return what ends a run: the report, the scores, and the next two commands."""
+    """Return what ends a run: the report, the scores, and the next two commands.
+
+    Of a run over several budgets, the answer for each and the comparison.
+    """
+    if "runs" in summary:
+        return _front_lines(run_dir, summary["runs"])
     report = run_dir / "report" / "report.html"
     exports = summary.get("exports", {})
     written = [target for target, check in exports.items() if check.get("verified")]
@@ -89,6 +94,17 @@ def summary_lines(run_dir: Path, summary: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("  " + paste("peftsearch", "export", run_dir, "--to", "native"))
     return [*lines, "  " + paste("python", "-m", "webbrowser", report)]
+
+
+def _front_lines(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    report = folder / "report" / "report.html"
+    return [
+        f"Comparison: {report}",
+        *(f"{one['budget']['requested']:>8}  {one['headline']}" for one in runs.values()),
+        "Next:",
+        *("  " + paste("peftsearch", "export", folder / name, "--to", "native") for name in runs),
+        "  " + paste("python", "-m", "webbrowser", report),
+    ]
 
 
 def _budget_lines(plan: Mapping[str, Any]) -> list[str]:

@@ -47,10 +47,10 @@ def _new_or_resumed(given: Given) -> None:
 
 def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:
     current.console.note(f"Run directory: {current.run_dir}")
-    from peftsearch import pipeline
+    from peftsearch import front
 
     with Progress(current.console) as progress:
-        done = pipeline.run(
+        done = front.run(
             settings,
             out=None if resume is not None else current.run_dir,
             resume=resume,
@@ -110,10 +110,13 @@ def plan(given: Given) -> None:
         settings = given.resolve(current.environ)
         if given.resume is None and settings.out:
             require_empty(Path(settings.out))
-        from peftsearch import pipeline
+        from peftsearch import front
 
-        found = pipeline.plan(settings)
+        found = front.plan(settings)
         words = [w for w in sys.argv[2:] if w not in ("--json", "--quiet", "--debug")]
         command = shlex.join(["peftsearch", "run", *words])
-        brief = str(found["budget"]["limit"])
-        current.console.result(plan_lines(found, settings, command), brief=brief, data=found)
+        brief = "\n".join(str(one["budget"]["limit"]) for one in found.values())
+        lines = [line for one in found.values() for line in plan_lines(one, settings, command)]
+        only = next(iter(found.values()))
+        data = only if len(found) == 1 else {"format": 1, "budgets": found}
+        current.console.result(lines, brief=brief, data=data)

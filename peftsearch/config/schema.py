@@ -41,6 +41,9 @@ class SearchConfig:
         warm_start: A run directory or an ``architecture.json`` from which gates begin, and by
             which values are held likely before anything is measured; ``priced`` only.
         warm_strength: How much that counts, >= 0; 1: as much as first-order importance.
+        budgets: Further budgets that the supernet is to serve: each step samples architectures of
+            one of them; see ``--budget A,B``.
+        shared: A run directory whose search is taken instead of making one; its space too.
         steps: Optimiser steps of a search, >= 1, warm-up included.
         warmup_fraction: Share of the steps in which the gates stay uniform, in [0, 1).
         batch_size: Rows a step, >= 1.
@@ -64,6 +67,8 @@ class SearchConfig:
     seeds: int = _range(1, 1)
     warm_start: str | None = None
     warm_strength: float = _range(1.0, 0)
+    budgets: tuple[str, ...] = ()
+    shared: str | None = None
     steps: int = _range(160, 1)
     warmup_fraction: float = _range(0.3, 0, 1, below=True)
     batch_size: int = _range(32, 1)
@@ -90,10 +95,13 @@ class RaceConfig:
         first_rung: Share of a single training to which every contestant trains, in (0, 1].
         last_rung: Share to which the last ones train, in (0, 1], at least ``first_rung``; the
             rungs between double.
+        besides: Share of the contestants that the search did not propose, in [0, 1): uniform
+            architectures and random fill; ``priced`` only.
     """
 
     first_rung: float = _range(0.125, 0, 1, above=True)
     last_rung: float = _range(0.5, 0, 1, above=True)
+    besides: float = _range(0.25, 0, 1, below=True)
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class RunConfig:
         model: Built-in model, Hub id, or folder.
         task: Name of a task, or a task YAML file.
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
-        budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
+        budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``; several with commas.
         space: Name of a search space, or a space YAML file.
         exportable_to: Names of exporters, each of which can hold whatever is found: candidates
             that one of them cannot hold are left out of the space.

@@ -139,7 +139,7 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
 
 def _check_budget(value: str, where: str) -> None:
     try:
-        budget.parse(value)
+        budget.several(value)
     except ConfigError as error:
         raise ConfigError(f"{where}{error.message}", error.hint) from None
 

@@ -10,6 +10,7 @@ from peftsearch.rundir.directory import RunDir, claim, default_name, require_emp
 from peftsearch.rundir.events import Events, Listener
 from peftsearch.rundir.files import (
     atomic_path,
+    copy_file,
     read_json,
     write_bytes,
     write_json,
@@ -27,6 +28,7 @@ __all__ = [
     "RunDir",
     "atomic_path",
     "claim",
+    "copy_file",
     "default_name",
     "read_json",
     "require_empty",

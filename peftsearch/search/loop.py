@@ -60,7 +60,7 @@ class Search:
     Args:
         session: Configuration, device, events.
         supernet: The over-parameterised model.
-        limit: The budget in parameters.
+        limits: Budgets in parameters, the run's own first; each step samples for one of them.
         task_format: How the task meets the model.
         train: Features of search-train.
         valid: Features of search-valid.
@@ -73,7 +73,7 @@ class Search:
         self,
         session: Session,
         supernet: Supernet,
-        limit: int,
+        limits: Sequence[int],
         task_format: Format,
         train: Sequence[Feature],
         valid: Sequence[Feature],
@@ -82,7 +82,8 @@ class Search:
         settings: SearchConfig | None = None,
         number: int = 0,
     ) -> None:
-        self.session, self.supernet, self.limit = session, supernet, limit
+        self.session, self.supernet = session, supernet
+        self.limits, self.limit = limits, limits[0]
         self.format, self.train, self.valid = task_format, train, valid
         self.config = session.config.search if settings is None else settings
         self.number = number
@@ -101,7 +102,7 @@ class Search:
         self.named = {**supernet.named_weights(), **dict(head_parameters(backbone.model))}
         self.trace = JsonLines(session.run.file(folder(number), TRACE))
         self.step, self.seconds = 0, 0.0
-        self.watch = Watch(supernet.space, limit)
+        self.watch = Watch(supernet.space, self.limit)
         self.check_every = max(1, self.config.steps // CHECKS)
 
     @property
@@ -158,9 +159,11 @@ class Search:
 
     def _choices(self, now: schedules.Point, stream: str) -> Tensor:
         """Draw hard choices (S, G, C); the same ones at every call within a step."""
-        seed_torch(derive(self.seed, stream, self.step))
+        seed = derive(self.seed, stream, self.step)
+        seed_torch(seed)
+        limit = self.limits[seed % len(self.limits)]
         return self.supernet.gates.draw(
-            self.config.architectures_per_batch, now.temperature, now.exploration, self.limit
+            self.config.architectures_per_batch, now.temperature, now.exploration, limit
         )
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:

@@ -213,7 +213,7 @@ def train_supernet(
         loop = Search(
             work.session,
             supernet,
-            work.free,
+            work.search_limits,
             work.format,
             work.features.search_train,
             work.features.search_valid,

@@ -41,8 +41,6 @@ STRATEGY = {
     "title": "priced gates, measured values, knapsack and race (the default)",
     "reference": "ours",
 }
-#: One contestant of so many is a uniform or a random architecture.
-_SHARE = 4
 #: Share of the gates in which two proposals differ.
 _DIVERSITY = 0.1
 #: Draws from the posterior that say how certain the winner is.
@@ -89,7 +87,7 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     shares = base.shares(work)
     left = base.allowance(work, spent(work), trials.scoring)
     count = effort.affordable(left, shares, trials.scoring)
-    besides = others(work, trials, model.values())[: count // _SHARE]
+    besides = others(work, trials, model.values())[: int(count * work.config.race.besides)]
     found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)
     certain = certainty(work, alone, standings[0].contestant.architecture)

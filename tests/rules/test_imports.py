@@ -31,6 +31,7 @@ LAYERS = (
     "stages",
     "planning",
     "pipeline",
+    "front",
     "api",
     "bench",
     "cli",
