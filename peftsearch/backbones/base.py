@@ -22,6 +22,8 @@ from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
 _HEADS = ("classifier", "classification_head", "qa_outputs")
+#: What stands beside the base model in front of these, as part of the head (DistilBERT, DeBERTa).
+_BEFORE_HEADS = ("pre_classifier", "pooler")
 Hosts = Callable[[nn.Module], list[SiteHost]]
 
 
@@ -52,7 +54,9 @@ def head_prefixes(model: nn.Module) -> tuple[str, ...]:
     A language-model head is part of the checkpoint, not added for the task, so it does not
     count.
     """
-    return tuple(f"{name}." for name, _ in model.named_children() if name in _HEADS)
+    names = [name for name, _ in model.named_children()]
+    heads = _HEADS + (_BEFORE_HEADS if any(name in _HEADS for name in names) else ())
+    return tuple(f"{name}." for name in names if name in heads)
 
 
 def backbone_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -91,6 +95,11 @@ class Backbone:
     def sites(self) -> list[Site]:
         """The sites without their modules."""
         return [host.site for host in self.hosts]
+
+    @property
+    def rows_alike(self) -> bool:
+        """Whether all rows of a batch must run the same architecture, see :class:`SiteHost`."""
+        return any(host.rows_alike for host in self.hosts)
 
     @property
     def family(self) -> str:

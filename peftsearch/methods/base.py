@@ -34,6 +34,8 @@ class SiteHost:
         key_norm: For attention sites the norm whose output the keys are computed from.
         widths: Where one map computes several, how many of its outputs are each one's, in the
             order of :data:`peftsearch.site.FUSED`; equal shares by default.
+        rows_alike: Whether all rows of a batch must run the same here, because a map also sees
+            input that is no row of the batch.
     """
 
     site: Site
@@ -42,6 +44,7 @@ class SiteHost:
     num_heads: int = 0
     key_norm: nn.Module | None = None
     widths: tuple[int, ...] = ()
+    rows_alike: bool = False
     anchors: Mapping[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -159,9 +159,9 @@ class Search:
     def _choices(self, now: schedules.Point, stream: str) -> Tensor:
         """Draw hard choices (S, G, C); the same ones at every call within a step."""
         seed_torch(derive(self.seed, stream, self.step))
-        return self.supernet.gates.draw(
-            self.config.architectures_per_batch, now.temperature, now.exploration, self.limit
-        )
+        alike = self.supernet.backbone.rows_alike
+        count = 1 if alike else self.config.architectures_per_batch
+        return self.supernet.gates.draw(count, now.temperature, now.exploration, self.limit)
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
         batch = self.session.to_device(self.format.collate(rows))
