@@ -34,7 +34,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
     task = tasks.get(config.task)
-    backbone = sketch_backbone(config.model, num_labels(task))
+    backbone = sketch_backbone(config.model, num_labels(task), config.backbone)
     require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
     full = build_space(config, backbone, cost)
@@ -67,6 +67,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "baselines": sorted([*uniform, *given]),
         "baselines_not_exportable": refused,
         "warnings": [
+            *([backbone.notice] if backbone.notice else []),
             *_warnings(config, full, budget, uniform),
             *_marked(refused),
             *_notes(full, backbone),

@@ -20,7 +20,7 @@ from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
-from peftsearch.rundir import read_json, write_json
+from peftsearch.rundir import atomic_path, read_json, write_json
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
@@ -47,6 +47,11 @@ def prepare(work: Workspace) -> int:
             "sites": [site.to_json() for site in backbone.sites],
         },
     )
+    if backbone.notice:
+        work.session.events.emit("prepare", "inspected", text=backbone.notice)
+    if backbone.description is not None:
+        with atomic_path(run.file("backbone.yaml")) as temporary:
+            temporary.write_text(backbone.description.to_yaml(), encoding="utf-8")
     for removed in work.full_space.removed:
         work.session.events.emit("prepare", "narrowed", text=str(removed))
     run.write_json("space.json", work.space.to_json())

@@ -164,7 +164,7 @@ def umt5(width: int = 32, **more: Any) -> Any:
     return _made("UMT5ForConditionalGeneration", "UMT5Config", settings)
 
 
-def _bart_kin(name: str, kind: str = "ForConditionalGeneration") -> Callable[..., Any]:
+def _bart_kin(name: str, kind: str = "ForConditionalGeneration", **own: Any) -> Callable[..., Any]:
     """Return the factory of a family with BART's module structure."""
 
     def make(width: int = 32, **more: Any) -> Any:
@@ -186,7 +186,7 @@ def _bart_kin(name: str, kind: str = "ForConditionalGeneration") -> Callable[...
             "decoder_start_token_id": 2,
             "forced_eos_token_id": None,
         }
-        return _made(f"{name}{kind}", f"{name}Config", {**settings, **more})
+        return _made(f"{name}{kind}", f"{name}Config", {**settings, **own, **more})
 
     return make
 
@@ -202,7 +202,7 @@ ENCODERS: dict[str, Callable[..., Any]] = {
     "modernbert": modernbert,
     "longt5": longt5,
     "longt5_global": longt5_global,
-    "pegasus": _bart_kin("Pegasus"),
+    "pegasus": _bart_kin("Pegasus", encoder_layers=3),
     "marian": _bart_kin("Marian", "MTModel"),
 }
 #: Families whose modules are those of another one.
