@@ -228,7 +228,8 @@ def _warnings(config: RunConfig, full: Any, budget: Any, uniform: Any) -> list[s
         found.append("The budget hardly binds: the largest architecture is under 1.5 times it.")
     if config.seeds == 1:
         found.append("One retraining seed: the spread will not be known.")
-    missing = sorted(set(UNIFORM) - set(uniform))
+    refused = {f"uniform-{one.method}" for one in full.removed if not one.targets}
+    missing = sorted(set(UNIFORM) - set(uniform) - refused)
     if missing:
         found.append(f"Baselines that do not fit the budget: {', '.join(missing)}.")
     return found

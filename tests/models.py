@@ -38,6 +38,8 @@ def randomise(model: Any, seed: int = 0) -> Any:
     """Draw every parameter so that activations and attention logits are of order one."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
+        if not parameter.requires_grad:  # Marian's sinusoids are computed, never loaded
+            continue
         drawn = torch.randn(parameter.shape, generator=generator)
         if parameter.dim() > 1:
             embedding = any(part in name for part in ("shared", "embed", "relative_attention"))
