@@ -129,11 +129,14 @@ def models() -> dict[str, str]:
     return {
         "micro-t5": "built in, no download: a small T5 pretrained by this project",
         "micro-bert": "built in, no download: a small BERT pretrained by this project",
-        "t5": "T5, T5 v1.1, Flan-T5, mT5, ByT5: any Hub id or folder",
-        "bart": "BART: any Hub id or folder",
-        "mbart": "mBART, mBART-50: any Hub id or folder",
-        "bert": "BERT: any Hub id or folder",
-        "roberta": "RoBERTa: any Hub id or folder",
+        "t5": "T5, T5 v1.1, Flan-T5, mT5, umT5, ByT5, LongT5: any Hub id or folder",
+        "bart": "BART, mBART, Pegasus, Marian, M2M-100 and NLLB, BlenderBot, PLBART: likewise",
+        "bert": "BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA, ERNIE, data2vec, RoCBert: likewise",
+        "distilbert": "DistilBERT: likewise",
+        "albert": "ALBERT, whose shared layers count once: likewise",
+        "deberta": "DeBERTa, DeBERTa-v2 and -v3, without prefixes: likewise",
+        "modernbert": "ModernBERT: likewise",
+        "others": "inspected, or described with --backbone FILE.yaml (docs/backbones.md)",
     }
 
 

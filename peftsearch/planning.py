@@ -35,7 +35,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
     task = tasks.get(config.task)
-    backbone = sketch_backbone(config.model, num_labels(task))
+    backbone = sketch_backbone(config.model, num_labels(task), config.backbone)
     require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
     kept = frozen(config.freeze, backbone.sites, cost)
@@ -70,6 +70,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "baselines": sorted([*uniform, *given]),
         "baselines_not_exportable": refused,
         "warnings": [
+            *([backbone.notice] if backbone.notice else []),
             *_warnings(config, full, kept.free(budget.limit), uniform),
             *_marked(refused),
             *_notes(full, backbone),
@@ -230,7 +231,8 @@ def _warnings(config: RunConfig, full: Any, free: int, uniform: Any) -> list[str
         found.append("The budget hardly binds: the largest architecture is under 1.5 times it.")
     if config.seeds == 1:
         found.append("One retraining seed: the spread will not be known.")
-    missing = sorted(set(UNIFORM) - set(uniform))
+    refused = {f"uniform-{one.method}" for one in full.removed if not one.targets}
+    missing = sorted(set(UNIFORM) - set(uniform) - refused)
     if missing:
         found.append(f"Baselines that do not fit the budget: {', '.join(missing)}.")
     return found

@@ -20,7 +20,7 @@ from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
-from peftsearch.rundir import RunDir, copy_file, read_json, write_json
+from peftsearch.rundir import RunDir, copy_file, read_json, write_json, write_text
 from peftsearch.search.loop import CHECKPOINT, TRACE
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
@@ -50,6 +50,10 @@ def prepare(work: Workspace) -> int:
             "sites": [site.to_json() for site in backbone.sites],
         },
     )
+    if backbone.notice:
+        work.session.events.emit("prepare", "inspected", text=backbone.notice)
+    if backbone.description is not None:
+        write_text(run.file("backbone.yaml"), backbone.description.to_yaml())
     for removed in work.full_space.removed:
         work.session.events.emit("prepare", "narrowed", text=str(removed))
     run.write_json("space.json", work.space.to_json())

@@ -59,7 +59,7 @@ def choices_for(
     found = []
     for host in backbone.hosts:
         site = host.site
-        modules = tuple(m for m in card.modules.get(site.part, ()) if m in site.modules)
+        modules = card.modules_at(site)
         if modules and (not layers or (site.stack, site.layer) in layers):
             size = size if card.sized else 1
             found.append(Choice(site.id, method, size, modules, count(host, method, modules, size)))
@@ -145,7 +145,10 @@ def check_off(method: str, model: Any, batch: Batch) -> None:
 
 
 def check_on(method: str, model: Any, batch: Batch) -> None:
-    """A mask of ones equals no mask; rows with masks of their own do not touch each other."""
+    """A mask of ones equals no mask; rows with masks of their own do not touch each other.
+
+    The second is not looked at where a backbone cannot have such rows.
+    """
     backbone = wrap("test", model)
     before = logits(model, batch)
     insertions = _insert(backbone, choices_for(backbone, method))
@@ -153,6 +156,8 @@ def check_on(method: str, model: Any, batch: Batch) -> None:
     size = max(insertion.choice.size for insertion in insertions)
     switch(insertions, torch.ones(1, 1, size))
     _close(logits(model, batch), full, f"{method} under a mask of ones")
+    if backbone.rows_alike:
+        return
     rows = len(full)
     mask = torch.ones(rows, 1, size)
     mask[0] = 0
@@ -201,8 +206,7 @@ def check_cost(method: str, model: Any, batch: Batch) -> None:
     backbone = wrap("test", model)
     sizes = (1, 2, 7) if method_facts()[method].sized else (1,)
     for host in backbone.hosts:
-        allowed = method_facts()[method].modules.get(host.site.part, ())
-        modules = tuple(m for m in allowed if m in host.site.modules)
+        modules = method_facts()[method].modules_at(host.site)
         for size in sizes if modules else ():
             cost = count(host, method, modules, size)
             insertion = insert_choice(host, Choice(host.site.id, method, size, modules, cost))
@@ -246,7 +250,10 @@ def check_single_layers(method: str, model: Any, batch: Batch) -> None:
     values = {name: p.detach().clone() for i in everywhere for name, p in i.tensors()}
     remove_all(everywhere)
     for (stack, layer), expected in wanted.items():
-        alone = _insert(backbone, choices_for(backbone, method, layers=[(stack, layer)]))
+        own = choices_for(backbone, method, layers=[(stack, layer)])
+        if not own:  # refused there
+            continue
+        alone = _insert(backbone, own)
         with torch.no_grad():
             for name, parameter in (t for i in alone for t in i.tensors()):
                 parameter.copy_(values[name])

@@ -183,7 +183,8 @@ class Workspace:
     @cached_property
     def backbone(self) -> Backbone:
         """The one copy of the backbone, on the device."""
-        backbone = load_backbone(self.config.model, num_labels(self.task), self.config.precision)
+        c = self.config
+        backbone = load_backbone(c.model, num_labels(self.task), c.precision, c.backbone)
         backbone.model.to(self.session.device)
         return backbone
 

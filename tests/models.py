@@ -7,6 +7,7 @@ attention: much that is wrong would pass on them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from tests.encoder_models import ENCODERS
+from tests.encoder_models import KIN as _KIN
+
 VOCABULARY = 50
 
 
@@ -34,11 +38,13 @@ def randomise(model: Any, seed: int = 0) -> Any:
     """Draw every parameter so that activations and attention logits are of order one."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
+        if not parameter.requires_grad:  # Marian's sinusoids are computed, never loaded
+            continue
         drawn = torch.randn(parameter.shape, generator=generator)
         if parameter.dim() > 1:
             embedding = any(part in name for part in ("shared", "embed", "relative_attention"))
             scale = 0.7 if embedding else parameter.shape[1] ** -0.5
-            if name.endswith((".SelfAttention.q.weight", ".EncDecAttention.q.weight")):
+            if name.endswith(("SelfAttention.q.weight", "EncDecAttention.q.weight")):
                 scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
             parameter.copy_(drawn * scale)
         else:
@@ -166,6 +172,13 @@ def bart_classifier(width: int = 32, **more: Any) -> Any:
     return randomise(BartForSequenceClassification(BartConfig(**settings)))
 
 
+def _randomised(make: Callable[..., Any], width: int = 32, **more: Any) -> Any:
+    """Return a model of a factory with every parameter drawn."""
+    return randomise(make(width, **more))
+
+
+#: Families whose modules are those of another one, by name.
+KIN: dict[str, Callable[..., Any]] = {name: partial(_randomised, _KIN[name]) for name in _KIN}
 #: Every backbone family and variant by name; each takes ``width`` and settings of its config.
 FACTORIES: dict[str, Callable[..., Any]] = {
     "t5": t5,
@@ -177,6 +190,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     "bart_classifier": bart_classifier,
     "bert": bert,
     "roberta": roberta,
+    **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
 }
 
 

@@ -1,8 +1,9 @@
-"""BART and mBART: encoder-decoders with biases and learned positions.
+"""BART, mBART and their kin: encoder-decoders with biases, and positions learned or sinusoidal.
 
-BART's norms stand behind each part, mBART's in front of it and once more at the end of a stack.
-Both tie the embeddings of encoder, decoder and language-model head. The feed-forward's two maps
-stand on the layer itself.
+The norms of BART, PLBART, BlenderBot-small and Marian stand behind each part; those of mBART,
+Pegasus, M2M-100 (NLLB) and BlenderBot in front of it and once more at the end of a stack. The
+feed-forward's two maps stand on the layer itself. Of the first family, Marian has no norm behind
+its embeddings; of the second, mBART alone has one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from torch import nn
 from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
-MODEL_TYPES = ("bart", "mbart")
+MODEL_TYPES = (
+    "bart",
+    "mbart",
+    "pegasus",
+    "marian",
+    "m2m_100",
+    "blenderbot",
+    "blenderbot-small",
+    "plbart",
+)
 _MAPS = ("q", "k", "v", "o")
 
 
@@ -28,7 +38,7 @@ def hosts(model: nn.Module) -> list[SiteHost]:
         if stack is None:  # a causal language model is a decoder alone
             continue
         in_front = hasattr(stack, "layer_norm")
-        incoming = stack.layernorm_embedding
+        incoming = getattr(stack, "layernorm_embedding", None)
         for index, layer in enumerate(stack.layers):
             key_norm = layer.self_attn_layer_norm if in_front else incoming
             found += _layer(name, index, layer, key_norm, memory_norm)
@@ -38,7 +48,7 @@ def hosts(model: nn.Module) -> list[SiteHost]:
 
 
 def _layer(
-    stack: str, index: int, layer: Any, key_norm: nn.Module, memory_norm: nn.Module | None
+    stack: str, index: int, layer: Any, key_norm: nn.Module | None, memory_norm: nn.Module | None
 ) -> list[SiteHost]:
     """Return the sites of one layer; without an encoder, its cross-attention never runs."""
     norms = {"attention": layer.self_attn_layer_norm}
@@ -54,6 +64,6 @@ def _layer(
     return found
 
 
-def _attention(site: Site, core: Any, key_norm: nn.Module) -> SiteHost:
+def _attention(site: Site, core: Any, key_norm: nn.Module | None) -> SiteHost:
     maps = dict(zip(_MAPS, (core.q_proj, core.k_proj, core.v_proj, core.out_proj), strict=True))
     return SiteHost(site, maps, core=core, num_heads=core.num_heads, key_norm=key_norm)

@@ -1,11 +1,12 @@
 """A backbone: a frozen transformers model and the list of its sites.
 
 Place in the flow: task -> backbone -> sites. A family is one file with ``MODEL_TYPES`` and
-``hosts(model)``.
+``hosts(model)``; models without one are described by the user, or inspected.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,31 +15,53 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from peftsearch.backbones.described import described_hosts
+from peftsearch.backbones.description import Description
+from peftsearch.backbones.inspection import inspect_model, notice
 from peftsearch.catalogue import families
-from peftsearch.errors import ConfigError
 from peftsearch.methods.base import SLOT, SiteHost
-from peftsearch.nearest import did_you_mean
 from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
 _HEADS = ("classifier", "classification_head", "qa_outputs")
+#: What stands beside the base model in front of these, as part of the head (DistilBERT, DeBERTa).
+_BEFORE_HEADS = ("pre_classifier", "pooler")
 Hosts = Callable[[nn.Module], list[SiteHost]]
 
 
 def hosts_of(model: nn.Module) -> list[SiteHost]:
     """Return the sites of a transformers model, in the order of the forward pass.
 
+    They are found by the description that :func:`describe` gave the model, or by the file of its
+    family, or by inspection.
+
     Raises:
-        ConfigError: The model's family is not supported.
+        ConfigError: The model is of no known family, and not enough of it is recognised.
     """
+    description = description_of(model)
+    if description is not None:
+        return described_hosts(description, model)
     config: Any = model.config
-    known = families()
-    if config.model_type not in known:
-        message = f'Models of type "{config.model_type}" are not supported.'
-        hint = f"{did_you_mean(config.model_type, known)} peftsearch list models"
-        raise ConfigError(message, hint)
-    module = import_module(f"peftsearch.backbones.{known[config.model_type]}")
+    module = import_module(f"peftsearch.backbones.{families()[config.model_type]}")
     return cast(Hosts, module.hosts)(model)
+
+
+def describe(model: Any, description: Description | None) -> None:
+    """Say where the parts of a model stand; it is remembered with the model."""
+    if description is not None:
+        model.peftsearch_description = description
+
+
+def description_of(model: Any) -> Description | None:
+    """Return a model's description, by inspection if its family is unknown, else ``None``.
+
+    Raises:
+        ConfigError: Inspection does not recognise enough.
+    """
+    given: Description | None = getattr(model, "peftsearch_description", None)
+    if given is None and model.config.model_type not in families():
+        return inspect_model(model)
+    return given
 
 
 def is_inserted(name: str) -> bool:
@@ -52,7 +75,9 @@ def head_prefixes(model: nn.Module) -> tuple[str, ...]:
     A language-model head is part of the checkpoint, not added for the task, so it does not
     count.
     """
-    return tuple(f"{name}." for name, _ in model.named_children() if name in _HEADS)
+    names = [name for name, _ in model.named_children()]
+    heads = _HEADS + (_BEFORE_HEADS if any(name in _HEADS for name in names) else ())
+    return tuple(f"{name}." for name in names if name in heads)
 
 
 def backbone_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -80,17 +105,32 @@ class Backbone:
         model: The transformers model; its head, if any, is left trainable.
         tokenizer: Its tokenizer; ``None`` in a plan.
         hosts: Its sites.
+        description: How they were found, where its family has no file or one was given.
     """
 
     name: str
     model: Any
     tokenizer: Any
     hosts: list[SiteHost]
+    description: Description | None = None
+
+    @property
+    def notice(self) -> str:
+        """What a user is told of a model that was inspected; empty for any other."""
+        if self.description is None or hasattr(self.model, "peftsearch_description"):
+            return ""
+        layers = {(site.stack, site.layer) for site in self.sites}
+        return notice(self.description, Counter(stack for stack, _ in layers))
 
     @property
     def sites(self) -> list[Site]:
         """The sites without their modules."""
         return [host.site for host in self.hosts]
+
+    @property
+    def rows_alike(self) -> bool:
+        """Whether all rows of a batch must run the same architecture, see :class:`SiteHost`."""
+        return any(host.rows_alike for host in self.hosts)
 
     @property
     def family(self) -> str:
@@ -128,15 +168,18 @@ def freeze(model: nn.Module) -> None:
         parameter.requires_grad_(True)
 
 
-def wrap(name: str, model: nn.Module, tokenizer: Any = None) -> Backbone:
-    """Freeze a model and find its sites.
+def wrap(
+    name: str, model: nn.Module, tokenizer: Any = None, description: Description | None = None
+) -> Backbone:
+    """Freeze a model and find its sites, by a description if there is one.
 
     Raises:
-        ConfigError: The model's family is not supported.
+        ConfigError: The model is not recognised, or is not as it is described.
     """
+    describe(model, description)
     hosts = hosts_of(model)
     freeze(model)
-    return Backbone(name, model, tokenizer, hosts)
+    return Backbone(name, model, tokenizer, hosts, description_of(model))
 
 
 def module_paths(model: nn.Module, modules: Sequence[nn.Module]) -> list[str]:

@@ -1,4 +1,8 @@
-"""BERT and RoBERTa: post-norm encoders."""
+"""BERT and its kin: post-norm encoders with the same module structure.
+
+ELECTRA's small models project narrower embeddings behind their norm, so the keys of the first layer
+come from no norm.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,31 @@ from torch import nn
 from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
-MODEL_TYPES = ("bert", "roberta")
+MODEL_TYPES = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "electra",
+    "ernie",
+    "data2vec-text",
+    "roc_bert",
+)
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
     """Return the sites of the encoder in the order of the forward pass."""
     base: Any = getattr(model, str(model.base_model_prefix), model)
     found: list[SiteHost] = []
-    incoming = base.embeddings.LayerNorm
+    projected = hasattr(base, "embeddings_project")
+    incoming = None if projected else base.embeddings.LayerNorm
     for index, layer in enumerate(base.encoder.layer):
         found += _layer(index, layer, incoming)
         incoming = layer.output.LayerNorm
     return found
 
 
-def _layer(index: int, layer: Any, incoming: nn.Module) -> list[SiteHost]:
+def _layer(index: int, layer: Any, incoming: nn.Module | None) -> list[SiteHost]:
     core = layer.attention.self
     attention = {
         "q": core.query,

@@ -22,11 +22,10 @@ from peftsearch.backbones.base import (
     head_prefixes,
     wrap,
 )
-from peftsearch.catalogue import families
+from peftsearch.backbones.description import read_description
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
-from peftsearch.nearest import did_you_mean
 
 
 def source_of(name: str) -> str:
@@ -39,17 +38,12 @@ def load_config(name: str) -> Any:
 
     Raises:
         MissingError: The Hub or the folder does not have it.
-        ConfigError: The family is not supported.
+        ConfigError: The folder holds no model.
     """
     source = source_of(name)
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ConfigError(f'model "{name}" is a folder without config.json.')
-    config = hub_call(source, lambda: AutoConfig.from_pretrained(source))
-    if config.model_type not in families():
-        message = f'model "{name}" is of type "{config.model_type}", which is not supported.'
-        hint = f"{did_you_mean(config.model_type, families())} peftsearch list models"
-        raise ConfigError(message, hint)
-    return config
+    return hub_call(source, lambda: AutoConfig.from_pretrained(source))
 
 
 def load_tokenizer(name: str) -> Any:
@@ -66,15 +60,34 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
         num_labels: Labels of a classification; 1 for a regression.
     """
     if config.is_encoder_decoder:
-        return AutoModelForSeq2SeqLM
+        return _able(AutoModelForSeq2SeqLM, config, "a text")
     config.num_labels = num_labels
     config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
-    return AutoModelForSequenceClassification
+    return _able(AutoModelForSequenceClassification, config, "labels")
 
 
-def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
-    """Load weights and tokenizer, freeze the model, find its sites; arguments as below."""
-    backbone = wrap(name, load_model(name, num_labels, precision), load_tokenizer(name))
+def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
+    """Return a class if transformers has one of its kind for this type of model."""
+    if type(config) not in cls._model_mapping:
+        message = f'Models of type "{config.model_type}" cannot answer with {answer}.'
+        raise ConfigError(message, f"transformers has no {cls.__name__} for them.")
+    return cls
+
+
+def load_backbone(
+    name: str, num_labels: int, precision: str = "fp32", description: str | None = None
+) -> Backbone:
+    """Load weights and tokenizer, freeze the model, find its sites.
+
+    Args:
+        name: As for :func:`load_model`, and so are the next two.
+        num_labels: Labels of the task.
+        precision: Of the frozen weights.
+        description: A backbone description in YAML, where the sites are not to be found otherwise.
+    """
+    read = None if description is None else read_description(description)
+    model = load_model(name, num_labels, precision)
+    backbone = wrap(name, model, load_tokenizer(name), read)
     backbone.reset_head(0)
     return backbone
 
@@ -132,10 +145,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def sketch_backbone(name: str, num_labels: int) -> Backbone:
+def sketch_backbone(name: str, num_labels: int, description: str | None = None) -> Backbone:
     """Build the model on the meta device from its config alone: every count, no weights."""
+    read = None if description is None else read_description(description)
     config = load_config(name)
     cls = _prepare(config, num_labels)
     with torch.device("meta"):
         model = cls.from_config(config)
-    return wrap(name, model)
+    return wrap(name, model, description=read)

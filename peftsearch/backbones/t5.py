@@ -1,7 +1,8 @@
-"""T5 and its kin: T5, T5 v1.1, Flan-T5, mT5 and ByT5.
+"""T5 and its kin: T5, T5 v1.1, Flan-T5, mT5, umT5, ByT5 and LongT5.
 
 Encoder and decoder layers, cross-attention, plain and gated feed-forward, key width that need
-not be width / heads, tied embeddings.
+not be width / heads, tied embeddings. LongT5's encoder attends within blocks, and to averages of
+blocks too in its transient-global form; the norm of these averages belongs to no site.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from torch import nn
 from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
-MODEL_TYPES = ("t5", "mt5")
+MODEL_TYPES = ("t5", "mt5", "umt5", "longt5")
+#: What a block calls its own attention.
+_OWN = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
+_IN_BLOCKS = {"prefix": "LongT5's encoder attends within blocks of its own, which take no prefix"}
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
@@ -27,9 +31,10 @@ def hosts(model: nn.Module) -> list[SiteHost]:
 
 
 def _layer(stack: str, index: int, block: Any, memory_norm: nn.Module) -> list[SiteHost]:
-    found, norms = [], {"attention": block.layer[0].layer_norm}
     own_norm = block.layer[0].layer_norm
-    found.append(_attention(stack, index, "attention", block.layer[0].SelfAttention, own_norm))
+    found, norms = [], {"attention": own_norm}
+    core = next(getattr(block.layer[0], name) for name in _OWN if hasattr(block.layer[0], name))
+    found.append(_attention(stack, index, "attention", core, own_norm))
     if stack == "decoder":
         cross = block.layer[1]
         norms["cross_attention"] = cross.layer_norm
@@ -49,5 +54,6 @@ def _layer(stack: str, index: int, block: Any, memory_norm: nn.Module) -> list[S
 
 def _attention(stack: str, index: int, part: str, core: Any, key_norm: nn.Module) -> SiteHost:
     modules = {name: getattr(core, name) for name in ("q", "k", "v", "o")}
-    site = Site(stack, index, part, tuple(modules))
+    refused = {} if hasattr(core, "config") else _IN_BLOCKS
+    site = Site(stack, index, part, tuple(modules), refused)
     return SiteHost(site, modules, core=core, num_heads=core.n_heads, key_norm=key_norm)

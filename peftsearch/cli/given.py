@@ -17,6 +17,7 @@ from peftsearch.rundir import RunDir
 #: Options that are keys of the configuration, in the order of the help.
 _KEYS: dict[str, Any] = {
     "model": o.Model,
+    "backbone": o.Backbone,
     "task": o.Task,
     "data": o.Data,
     "space": o.Space,

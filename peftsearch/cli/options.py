@@ -84,6 +84,16 @@ Data = Annotated[
         ".csv, .tsv or .parquet. Default: the task's own rows.",
     ),
 ]
+Backbone = Annotated[
+    str | None,
+    option(
+        "--backbone",
+        panel=WHAT,
+        metavar="FILE.yaml",
+        text="Where the parts of the model stand, if its type is not known (docs/backbones.md). "
+        "Default: found by inspection.",
+    ),
+]
 Space = Annotated[
     str | None,
     option(

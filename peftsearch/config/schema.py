@@ -161,6 +161,8 @@ class RunConfig:
 
     Attributes:
         model: Built-in model, Hub id, or folder.
+        backbone: YAML file that says where the parts of the model stand, for models of a type that
+            is not known; absent: the model's family, or an inspection of the model.
         task: Name of a task, or a task YAML file.
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``; several with commas.
@@ -191,6 +193,7 @@ class RunConfig:
     """
 
     model: str = "micro-t5"
+    backbone: str | None = None
     task: str = "micro-nli"
     data: str | None = None
     budget: str = "1%"

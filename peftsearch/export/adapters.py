@@ -57,15 +57,17 @@ EXPORTER = {
     },
     "otherwise": "adapters has no such method",
 }
+#: Types of models whose exports were loaded in that library and compared.
+_CHECKED = ("bert", "roberta", "t5", "mt5", "bart", "mbart")
 #: The version of that library whose files these are.
 VERSION = "adapters.1.3.0"
 #: The modules on which that library has a method, by method and part.
 _MODULES = {
-    ("lora", "attention"): "qkv",
-    ("lora", "cross_attention"): "qkv",
+    ("lora", "attention"): ("q", "k", "v"),
+    ("lora", "cross_attention"): ("q", "k", "v"),
     ("lora", "feed_forward"): ("up", "down"),
-    ("ia3", "attention"): "qkv",
-    ("ia3", "cross_attention"): "qkv",
+    ("ia3", "attention"): ("q", "k", "v"),
+    ("ia3", "cross_attention"): ("q", "k", "v"),
     ("ia3", "feed_forward"): ("down",),
 }
 
@@ -75,6 +77,9 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     active = architecture.active
     if not active:
         return [Problem("all sites", "none", "nothing was chosen, and adapters needs one adapter")]
+    if backbone.family not in _CHECKED:
+        reason = f"exports to adapters were checked for {', '.join(_CHECKED)} alone"
+        return [Problem(choice.site, choice.method, reason) for choice in active]
     found = [(choice, reason) for choice in active for reason in _alone(choice, backbone)]
     found += _one_sided(active)
     found += _meeting(active)

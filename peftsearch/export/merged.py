@@ -31,6 +31,18 @@ EXPORTER = {
         "bitfit": {
             "t5": "T5 has no biases that a trained one could be merged into",
             "mt5": "T5 has no biases that a trained one could be merged into",
+            "umt5": "T5 has no biases that a trained one could be merged into",
+            "longt5": "T5 has no biases that a trained one could be merged into",
+            "modernbert": "ModernBERT has no biases that a trained one could be merged into",
+            "*": "",
+        },
+        "bitfit.attention": {
+            "t5": "T5 has no biases that a trained one could be merged into",
+            "mt5": "T5 has no biases that a trained one could be merged into",
+            "umt5": "T5 has no biases that a trained one could be merged into",
+            "longt5": "T5 has no biases that a trained one could be merged into",
+            "modernbert": "ModernBERT has no biases that a trained one could be merged into",
+            "deberta": "DeBERTa's map of queries, keys and values has no bias to merge one into",
             "*": "",
         },
         "adapter": "a bottleneck is not linear, so no weight of the backbone can hold it",

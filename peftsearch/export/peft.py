@@ -40,6 +40,9 @@ EXPORTER = {
         "bitfit.norm": {
             "t5": "T5's norms have no bias, and PEFT adds none to a norm",
             "mt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "umt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "longt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "modernbert": "ModernBERT's norms have no bias, and PEFT adds none to a norm",
             "*": "",
         },
         "adapter": "PEFT has no bottleneck adapter",

@@ -29,6 +29,7 @@ def auto_class(model: Any) -> str:
     name = type(model).__name__
     autos = {
         "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
+        "MTModel": "AutoModelForSeq2SeqLM",  # Marian
         "ForSequenceClassification": "AutoModelForSequenceClassification",
     }
     return next((auto for end, auto in autos.items() if name.endswith(end)), name)

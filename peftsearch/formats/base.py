@@ -84,7 +84,8 @@ def position_limit(config: Any) -> int:
     if not positions:  # T5 has none: its relative position biases have no limit
         return 10**9
     # RoBERTa counts positions from behind the padding id.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    shifted = any(name in config.model_type for name in ("roberta", "camembert", "data2vec"))
+    offset = config.pad_token_id + 1 if shifted else 0
     return int(positions) - offset
 
 

@@ -31,7 +31,8 @@ METHOD = {
 class NormLayer(PeftLayer):
     """The trained difference of one norm's weight and bias; starts at zero.
 
-    Works on ``nn.LayerNorm`` (mean and variance) and on T5's norm (root mean square, no bias).
+    Works on ``nn.LayerNorm`` and DeBERTa's norm (mean and variance), and on T5's norm (root mean
+    square, no bias).
     """
 
     size_dims: ClassVar[dict[str, int]] = {}
@@ -39,7 +40,7 @@ class NormLayer(PeftLayer):
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         weight = norm.get_parameter("weight")
-        self.centred = isinstance(norm, nn.LayerNorm)
+        self.centred = isinstance(norm, nn.LayerNorm) or hasattr(norm, "bias")
         self.eps = float(norm.eps if isinstance(norm, nn.LayerNorm) else norm.variance_epsilon)  # type: ignore[arg-type]
         self.weight = nn.Parameter(torch.zeros(weight.shape, device=weight.device))
         if getattr(norm, "bias", None) is not None:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from peftsearch.catalogue import families
 from peftsearch.report.collect import RunData
 from peftsearch.report.tables import records
 from peftsearch.report.wording import count
 
-_TEXT_OUT = ("t5", "mt5", "bart", "mbart")
+#: Types of models that answer with a text, of families that are all encoder-decoders.
+_TEXT_OUT = tuple(kind for kind, file in families().items() if file in ("t5", "bart"))
 _CLASSES = {
     "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
     "SEQ_CLS": "AutoModelForSequenceClassification",

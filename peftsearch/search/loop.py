@@ -161,10 +161,10 @@ class Search:
         """Draw hard choices (S, G, C); the same ones at every call within a step."""
         seed = derive(self.seed, stream, self.step)
         seed_torch(seed)
+        alike = self.supernet.backbone.rows_alike
+        count = 1 if alike else self.config.architectures_per_batch
         limit = self.limits[seed % len(self.limits)]
-        return self.supernet.gates.draw(
-            self.config.architectures_per_batch, now.temperature, now.exploration, limit
-        )
+        return self.supernet.gates.draw(count, now.temperature, now.exploration, limit)
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
         batch = self.session.to_device(self.format.collate(rows))

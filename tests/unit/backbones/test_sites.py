@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2Model
 
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
 from peftsearch.backbones.loading import load_backbone, sketch_backbone
@@ -78,6 +77,8 @@ def test_sites_stand_in_the_order_of_the_forward_pass(family: str) -> None:
         last = host.modules["o" if "o" in host.modules else "down"]
         last.register_forward_hook(lambda m, a, o, name=host.site.id: seen.append(name))
     model(**inputs(model))
+    if family == "albert":  # every layer is run twice
+        seen = list(dict.fromkeys(seen))
     assert seen == [host.site.id for host in hosts]
 
 
@@ -88,6 +89,8 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
     assert len(held) == len(set(held))
     outside = re.compile(
         r"embedding|lm_head|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
+        r"|^head\.|^model\.final_norm$|\.pos_(q_|query_|key_)?proj$|\.conv\."
+        r"|^deberta\.encoder\.LayerNorm$|\.global_input_layer_norm$"
     )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
@@ -100,14 +103,17 @@ def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> No
     model = FACTORIES[family]()
     total = sum({id(p): p.numel() for p in model.parameters()}.values())
     backbone = wrap("test", model)
-    two_layers = 32 * 32 + 32 + 32 * 3 + 3
-    heads = {"bert": 32 * 3 + 3, "roberta": two_layers, "bart_classifier": two_layers}
+    one_layer, two_layers = 32 * 3 + 3, 32 * 32 + 32 + 32 * 3 + 3
+    heads = dict.fromkeys(["bert", "albert", "modernbert"], one_layer)
+    two = ["roberta", "bart_classifier", "electra", "distilbert"]
+    heads |= dict.fromkeys([*two, "deberta", "deberta_v2", "deberta_v3"], two_layers)
     head = heads.get(family, 0)
     assert backbone.num_head_parameters == head
     assert backbone.num_parameters == total - head
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert sum(dict(model.named_parameters())[n].numel() for n in trained) == head
-    assert all(name.startswith(("classifier.", "classification_head.")) for name in trained)
+    own = ("classifier.", "classification_head.", "pre_classifier.", "pooler.")
+    assert all(name.startswith(own) for name in trained)
 
 
 def test_the_head_is_drawn_from_its_seed_alone() -> None:
@@ -126,15 +132,17 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
-    for family in ("t5", "bart", "mbart", "bert"):
+    post_norm = ("bert", "bart", "electra", "distilbert", "marian")
+    for family in (*post_norm, "t5", "mbart", "longt5", "pegasus", "modernbert"):
         model = FACTORIES[family]()
         for host in hosts_of(model):
             if host.key_norm is None:
                 continue
+            (keys,) = host.site.resolve(["k"])
             inside: list[Any] = []
             hooks = [
                 host.key_norm.register_forward_hook(lambda m, a, o, s=inside: s.append(o)),
-                host.modules["k"].register_forward_pre_hook(lambda m, a, s=inside: s.append(a[0])),
+                host.modules[keys].register_forward_pre_hook(lambda m, a, s=inside: s.append(a[0])),
             ]
             model(**inputs(model))
             for hook in hooks:
@@ -147,13 +155,6 @@ def test_paths_of_modules() -> None:
     host = hosts_of(model)[0]
     path = module_paths(model, [host.modules["q"]])
     assert path == ["bert.encoder.layer.0.attention.self.query"]
-
-
-def test_other_families_are_refused_with_what_there_is() -> None:
-    model = GPT2Model(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=10))
-    with pytest.raises(ConfigError, match='type "gpt2"') as error:
-        hosts_of(model)
-    assert "peftsearch list models" in error.value.hint
 
 
 @pytest.mark.parametrize("family", ["bart", "mbart"])
