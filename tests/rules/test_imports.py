@@ -33,6 +33,7 @@ LAYERS = (
     "pipeline",
     "api",
     "bench",
+    "sweep",
     "cli",
     "__main__",
 )
