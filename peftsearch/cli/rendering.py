@@ -28,7 +28,8 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     ]
 
 
-def _labelled(label: str, text: str) -> str:
+def labelled(label: str, text: str) -> str:
+    """Return a line of a plan; lines that go on have an empty label."""
     return f"  {label:<{_LABEL}}{text}"
 
 
@@ -96,14 +97,14 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
     limit, whole = budget["limit"], budget["denominator"]
     binds = "the budget binds" if budget["binds"] else "the budget does not bind"
     return [
-        _labelled(
+        labelled(
             "space",
             f"{space['name']}: {space['sites']} sites, {space['gates']} gates, "
             f"{space['candidates']} candidates, combine {space['combine']}",
         ),
         *_narrowing_lines(space),
-        _labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
-        _labelled(
+        labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
+        labelled(
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
@@ -117,8 +118,8 @@ def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:
         return []
     removed = [Removed(**{**one, "targets": tuple(one["targets"])}) for one in space["removed"]]
     kept = "" if removed else ": it was before"
-    first = _labelled("", f"everything in it can be exported to {', '.join(targets)}{kept}")
-    return [first, *(_labelled("", f"  {one}") for one in removed)]
+    first = labelled("", f"everything in it can be exported to {', '.join(targets)}{kept}")
+    return [first, *(labelled("", f"  {one}") for one in removed)]
 
 
 def _fit(check: Mapping[str, Any]) -> str:
@@ -160,21 +161,21 @@ def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list
     head = plan["head_parameters"]
     lines = [
         f"{title}  (nothing is trained, no weights are downloaded)",
-        _labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
+        labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
         *_budget_lines(plan),
-        _labelled("data", _data_line(plan["data"])),
+        labelled("data", _data_line(plan["data"])),
     ]
     label = "steps"
     for stage in plan["stages"]:
         runs = f"{stage['trainings']} x " if stage["trainings"] > 1 else ""
-        lines.append(_labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
+        lines.append(labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
         label = ""
-    lines.append(_labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
-    lines.append(_labelled("memory", _memory_line(plan["memory_bytes"])))
+    lines.append(labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
+    lines.append(labelled("memory", _memory_line(plan["memory_bytes"])))
     label = "export"
     for target, check in plan["exports"].items():
-        lines.append(_labelled(label, f"{target}: {_fit(check)}"))
-        lines += [_labelled("", f"  {reason}") for reason in check["reasons"]]
+        lines.append(labelled(label, f"{target}: {_fit(check)}"))
+        lines += [labelled("", f"  {reason}") for reason in check["reasons"]]
         label = ""
     lines += [f"Warning: {text}" for text in plan["warnings"]]
     return [*lines, f"Next: {command}"]

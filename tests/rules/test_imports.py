@@ -31,6 +31,7 @@ LAYERS = (
     "stages",
     "planning",
     "pipeline",
+    "scaling",
     "api",
     "bench",
     "sweep",
