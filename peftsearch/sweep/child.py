@@ -16,7 +16,7 @@ from pathlib import Path
 from peftsearch import config as configuration
 from peftsearch.config.layers import OTHER_VARIABLES
 from peftsearch.errors import paste
-from peftsearch.rundir import write_text
+from peftsearch.rundir import write_json
 from peftsearch.sweep.folder import (
     DONE,
     STOPPED,
@@ -114,7 +114,7 @@ def start(
     else:
         folder.make_room(point)
         # The whole configuration: the environment of a later start must not change it.
-        write_text(place, configuration.dump(point.config))
+        write_json(place, configuration.to_mapping(point.config))
         words = ["--config", str(place), "--out", str(run)]
     command = [*program, "run", *words]
     log = folder.file("logs", point)

@@ -6,7 +6,7 @@ one run, so that several machines can work on one folder without asking each oth
     DIR/
     ├── sweep.json            what the sweep has come to; written at the end and on a stop
     ├── runs/<name>/          run directories
-    ├── points/<name>.yaml    what each was started with
+    ├── points/<name>.json    what each was started with: a file for --config
     ├── logs/<name>.log       what each has said
     ├── records/<name>.json   how its last process ended
     ├── claims/<name>.lock    held by the sweep that works on it
@@ -152,7 +152,7 @@ class SweepFolder:
 
     def file(self, part: str, point: Point) -> Path:
         """Return the file of a point in ``points``, ``logs``, ``records`` or ``claims``."""
-        endings = {"points": ".yaml", "logs": ".log", "records": ".json", "claims": ".lock"}
+        endings = {"points": ".json", "logs": ".log", "records": ".json", "claims": ".lock"}
         return self.path / part / f"{point.name}{endings[part]}"
 
     def status(self, point: Point) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -277,11 +278,16 @@ def _digest(config: RunConfig) -> str:
     changes no name; neither does what a resumed run may change.
     """
     mine = configuration.to_mapping(config)
-    kept = _differences(mine, configuration.to_mapping(RunConfig()))
+    kept = _differences(mine, _built_in())
     for key in FREE_ON_RESUME:
         kept.pop(key, None)
     text = json.dumps(kept, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@lru_cache
+def _built_in() -> Mapping[str, Any]:
+    return configuration.to_mapping(RunConfig())
 
 
 def _differences(mine: Mapping[str, Any], built_in: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def main() -> None:
             sys.exit("Error: not empty")
         config.write_text(typed.config.read_text())
     note("resume" if typed.resume else "start", run)
-    found = re.search(r"^seed: (\d+)$", config.read_text(), flags=re.MULTILINE)
+    found = re.search(r'^  "seed": (\d+),$', config.read_text(), flags=re.MULTILINE)
     assert found is not None
     failing = dict(pair.split("=") for pair in os.environ.get("STUB_FAIL", "").split())
     if found[1] in failing:

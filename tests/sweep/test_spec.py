@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftsearch.config import RunConfig, dump, load, resolve, to_mapping
+from peftsearch.config import RunConfig, resolve, to_mapping
 from peftsearch.errors import ConfigError
+from peftsearch.rundir import write_json
 from peftsearch.sweep.spec import Sweep, read_sweep
 
 Read = Callable[..., Sweep]
@@ -203,7 +204,8 @@ def test_a_list_as_a_value(read: Read) -> None:
 
 
 def test_what_a_run_is_given_is_read_back_as_it_was(read: Read, tmp_path: Path) -> None:
-    point = read(common={"exportable_to": "peft"}, matrix={"budget": [100000]}).points[0]
-    path = tmp_path / "point.yaml"
-    path.write_text(dump(point.config))
-    assert load(path) == point.config
+    """JSON writes 1e-05, which YAML 1.1 reads as text."""
+    rates = {"learning_rates": {"lora": 1e-5}, "exportable_to": "peft", "preset": "standard"}
+    point = read(common=rates, matrix={"budget": [100000]}).points[0]
+    write_json(tmp_path / "point.json", to_mapping(point.config))
+    assert resolve(tmp_path / "point.json") == point.config
