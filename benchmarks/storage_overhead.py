@@ -91,12 +91,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--storages", nargs="*", default=KINDS, choices=KINDS)
     typed = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     facts = f"{PARAMETERS} parameters, {RUNGS} reports, {ATTRIBUTES} attributes"
     sys.stdout.write(f"{typed.trials} stub trials: {facts}; Optuna {optuna.__version__}\n")
     sys.stdout.write(f"{'storage':8} {'workers':>7} {'ms a trial':>11} {'bytes a trial':>14}\n")
-    for kind in KINDS:
+    for kind in typed.storages:
         for workers in typed.workers if kind != "memory" else [1]:
             seconds, size = measure(kind, typed.trials, workers)
             sys.stdout.write(f"{kind:8} {workers:>7} {1000 * seconds:>11.1f} {size:>14,.0f}\n")

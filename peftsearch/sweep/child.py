@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Child:
         folder: Of the sweep.
         claim: Kept until it has ended.
         process: Its process.
+        room: The environment that it was given, and that is free for another run afterwards.
         began: When it was started, in seconds of the monotonic clock.
     """
 
@@ -52,6 +53,7 @@ class Child:
     folder: SweepFolder
     claim: Claim
     process: subprocess.Popen[bytes]
+    room: dict[str, str]
     began: float = field(default_factory=time.monotonic)
 
     def stop(self, signal_number: int) -> None:
@@ -93,7 +95,7 @@ def start(
     folder: SweepFolder,
     point: Point,
     claim: Claim,
-    environ: Mapping[str, str],
+    room: dict[str, str],
     program: Sequence[str] = PROGRAM,
 ) -> Child:
     """Start a run, or go on with it, in a process of its own session.
@@ -105,7 +107,7 @@ def start(
         folder: Of the sweep.
         point: Which run.
         claim: The right to work on it.
-        environ: Environment variables.
+        room: Environment variables.
         program: What is called with ``run`` and its options.
     """
     run, place = folder.run_dir(point), folder.file("points", point)
@@ -126,10 +128,10 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=without_settings(environ, OTHER_VARIABLES),
+            env=without_settings(room, OTHER_VARIABLES),
             start_new_session=True,
         )
-    return Child(point, folder, claim, process)
+    return Child(point, folder, claim, process, room)
 
 
 def _reason(code: int, log: Path) -> str:

@@ -22,6 +22,7 @@ from peftsearch.sweep.folder import (
     Record,
     SweepFolder,
 )
+from peftsearch.sweep.room import rooms
 from peftsearch.sweep.spec import Point
 
 #: Seconds after which a run that another process works on is looked at again.
@@ -54,6 +55,7 @@ class Crew:
     _waiting: deque[Point] = field(default_factory=deque)
     _elsewhere: list[Point] = field(default_factory=list)
     _working: list[Child] = field(default_factory=list)
+    _rooms: list[dict[str, str]] = field(default_factory=list)
     _looked: float = 0.0
     _settled: int = 0
 
@@ -64,6 +66,7 @@ class Crew:
             StoppedError: A signal arrived. All processes have saved and ended.
         """
         self._waiting.extend(self.points)
+        self._rooms = rooms(self.jobs, self.environ)
         pause = _SOONEST
         with Interrupt() as interrupt:
             while self._waiting or self._elsewhere or self._working:
@@ -107,7 +110,8 @@ class Crew:
             claim.release()
             return False
         goes_on = self.folder.status(point) == UNFINISHED
-        self._working.append(start(self.folder, point, claim, self.environ, self.program))
+        room = self._rooms.pop(0)
+        self._working.append(start(self.folder, point, claim, room, self.program))
         self.tell(f"{'Goes on' if goes_on else 'Begins'}: {point.name}")
         return True
 
@@ -123,6 +127,7 @@ class Crew:
         ended = [child for child in self._working if child.ended()]
         for child in ended:
             self._working.remove(child)
+            self._rooms.append(child.room)
             record = child.close()
             if record is None:
                 self._elsewhere.append(child.point)

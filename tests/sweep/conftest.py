@@ -78,7 +78,7 @@ class Stage:
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
     def count(self, event: str) -> Mapping[str, int]:
-        return Counter(name for what, name, _ in self.journal() if what == event)
+        return Counter(name for what, name, *_ in self.journal() if what == event)
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ STAGES = ("prepare", "search", "discretise", "retrain", "baselines", "export", "
 def note(event: str, run: Path) -> None:
     """Append a line in one write, which the system does not mix with others."""
     handle = os.open(os.environ["STUB_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(handle, f"{event} {run.name} {os.getpid()}\n".encode())
+    device = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    os.write(handle, f"{event} {run.name} {os.getpid()} {device}\n".encode())
     os.close(handle)
 
 

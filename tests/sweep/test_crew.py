@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from peftsearch.errors import ConfigError
 from peftsearch.sweep.folder import DONE, FAILED, PENDING, UNFINISHED, SweepFolder
+from peftsearch.sweep.room import devices, rooms
 from peftsearch.sweep.spec import read_sweep
 from tests.sweep.conftest import Stage
 
@@ -51,7 +52,7 @@ def test_at_most_so_many_at_once(stage: Stage) -> None:
     stage.environ["STUB_SECONDS"] = "0.05"
     stage.work(jobs=3)
     at_once, most = 0, 0
-    for event, _, _ in stage.journal():
+    for event, *_ in stage.journal():
         at_once += {"start": 1, "end": -1}[event]
         most = max(most, at_once)
     assert 1 < most <= 3
@@ -102,7 +103,7 @@ def test_a_signal_stops_all_and_the_same_command_goes_on(
     until(lambda: len(stage.journal()) == 2)
     process.send_signal(number)
     assert process.wait(MOST_SECONDS) == 128 + number
-    for _, _, pid in stage.journal():
+    for _, _, pid, *_ in stage.journal():
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
     assert sorted(statuses(stage)) == [PENDING, PENDING, UNFINISHED, UNFINISHED]
@@ -145,7 +146,7 @@ def test_a_run_that_outlives_its_sweep_is_waited_for(stage: Stage) -> None:
     process.kill()
     process.wait(MOST_SECONDS)
     stage.work()
-    assert [event for event, _, _ in stage.journal()] == ["start", "end"]
+    assert [event for event, *_ in stage.journal()] == ["start", "end"]
 
 
 def test_two_sweeps_on_one_folder_share_the_runs(stage: Stage) -> None:
@@ -224,3 +225,31 @@ def test_a_folder_of_something_else_is_refused(stage: Stage, tmp_path: Path) -> 
         stage.work()
     with pytest.raises(ConfigError, match="is a file"):
         SweepFolder.open(stage.file, "stubs")
+
+
+def test_runs_at_once_have_a_device_and_a_share_of_the_cores_each(tmp_path: Path) -> None:
+    given = {"PATH": str(tmp_path), "OTHER": "1", "CUDA_VISIBLE_DEVICES": "4, 6"}
+    assert rooms(1, given) == [given]
+    three = rooms(3, {**given, "OMP_NUM_THREADS": "5"})
+    assert [room["CUDA_VISIBLE_DEVICES"] for room in three] == ["4", "6", "4"]
+    assert {room["OMP_NUM_THREADS"] for room in three} == {"5"}
+    cores = len(os.sched_getaffinity(0))
+    two = rooms(2, given)
+    assert {room["OMP_NUM_THREADS"] for room in two} == {str(max(1, cores // 2))}
+    assert devices({"PATH": str(tmp_path)}) == []
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho 'GPU 0: A'\necho 'GPU 1: B'\n")
+    fake.chmod(0o755)
+    assert devices({"PATH": str(tmp_path)}) == ["0", "1"]
+    assert devices({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}) == []
+
+
+def test_a_device_is_never_given_to_two_runs_at_once(stage: Stage) -> None:
+    stage.seeds(6)
+    stage.environ |= {"CUDA_VISIBLE_DEVICES": "0,1", "STUB_SECONDS": "0.05"}
+    stage.work(jobs=2)
+    taken: set[str] = set()
+    for event, _, _, device in stage.journal():
+        assert (device in taken) == (event == "end")
+        taken ^= {device}
+    assert {line[3] for line in stage.journal()} == {"0", "1"}
