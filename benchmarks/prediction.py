@@ -6,8 +6,9 @@
 First single trials are measured: one alone, and then as many at once as there will be workers.
 From each of the two the wall time of all trials is predicted, which then run as a sweep. Printed
 are prediction, measurement and error in per cent, with the number of trials, and the same from
-what the trials of the sweep itself took, which leaves only the error of the formula. With --stub a trial is no run, but a process that computes for so
-many seconds of processor time and leaves the files of a run: seconds instead of minutes.
+what the trials of the sweep itself took, which leaves only the error of the formula. With --stub a
+trial is no run, but a process that computes for so many seconds of processor time and leaves the
+files of a run: seconds instead of minutes.
 """
 
 from __future__ import annotations
