@@ -141,6 +141,7 @@ def test_mistakes_start_nothing(stubs: Path, invoke: Invoke) -> None:
     assert invoke("sweep", "none.yaml").code == 2
 
 
+@pytest.mark.slow
 def test_two_real_runs_end_in_one_report(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
