@@ -18,6 +18,7 @@ from peftsearch.cli import (
     looking,
     running,
     stages,
+    sweeping,
 )
 from peftsearch.console import Console, is_plain
 
@@ -47,6 +48,12 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
         running.plan,
         _RUN,
         ("peftsearch plan", "peftsearch plan --model t5-base --task rte --budget 1% --json"),
+    ),
+    (
+        "sweep",
+        sweeping.sweep,
+        _RUN,
+        ("peftsearch sweep budgets.yaml --dry-run", "peftsearch sweep budgets.yaml --jobs 2"),
     ),
     ("search", stages.search, _STAGES, ("peftsearch search runs/NAME",)),
     ("discretise", stages.discretise, _STAGES, ("peftsearch discretise runs/NAME",)),

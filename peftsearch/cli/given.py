@@ -85,16 +85,23 @@ class Given:
         return configuration.resume(stored, self.config, environ, self.flags, overrides)
 
 
-def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable[..., None]:
+def with_options(
+    body: Callable[..., None],
+    *first: tuple[str, Any],
+    more: Mapping[str, tuple[Any, Any]] | None = None,
+) -> Callable[..., None]:
     """Return a command with all shared options; they are written down once, for every command.
 
     Args:
         body: Called with what was typed, and with the arguments by name.
         first: Names and kinds of the arguments that come before the options.
+        more: Options of this command alone: names with kind and default. One that is a key of
+            the configuration is among what was typed, as for every command.
     """
+    own = {name: each for name, each in (more or {}).items() if name not in _KEYS}
 
     def command(**values: Any) -> None:
-        arguments = {name: values.pop(name) for name, _ in first}
+        arguments = {name: values.pop(name) for name in (*dict(first), *own)}
         typed = {key: values.pop(_name(key)) for key in _KEYS}
         flags = {
             key: str(value) if isinstance(value, Path) else value
@@ -106,13 +113,13 @@ def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable
     kinds = {
         **dict(first),
         **{_name(key): kind for key, kind in _KEYS.items()},
-        **{name: kind for name, (kind, _) in _OTHERS.items()},
+        **{name: kind for name, (kind, _) in {**own, **_OTHERS}.items()},
     }
     parameters = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_default(name, first),
+            default=own[name][1] if name in own else _default(name, first),
             annotation=kind,
         )
         for name, kind in kinds.items()

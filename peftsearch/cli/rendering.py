@@ -28,7 +28,8 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     ]
 
 
-def _labelled(label: str, text: str) -> str:
+def labelled(label: str, text: str) -> str:
+    """Return a line of a plan; lines that go on have an empty label."""
     return f"  {label:<{_LABEL}}{text}"
 
 
@@ -112,15 +113,15 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
     limit, whole = budget["limit"], budget["denominator"]
     binds = "the budget binds" if budget["binds"] else "the budget does not bind"
     return [
-        _labelled(
+        labelled(
             "space",
             f"{space['name']}: {space['sites']} sites, {space['gates']} gates, "
             f"{space['candidates']} candidates, combine {space['combine']}",
         ),
         *_narrowing_lines(space),
         *_frozen_lines(plan["frozen"]),
-        _labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
-        _labelled(
+        labelled("budget", f"{limit:,} parameters = {share(limit, whole)} of {whole:,}"),
+        labelled(
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
@@ -133,7 +134,7 @@ def _frozen_lines(frozen: Mapping[str, int]) -> list[str]:
         return []
     sites = f"{frozen['sites']} site" + "s" * (frozen["sites"] != 1)
     text = f"{sites} decided by freeze.choices, with {frozen['num_params']:,} parameters"
-    return [_labelled("frozen", text)]
+    return [labelled("frozen", text)]
 
 
 def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:
@@ -141,11 +142,11 @@ def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:
     targets = space["exportable_to"]
     removed = [Removed(**{**one, "targets": tuple(one["targets"])}) for one in space["removed"]]
     narrowed = [one for one in removed if one.targets]
-    lines = [_labelled("", str(one)) for one in removed if not one.targets]
+    lines = [labelled("", str(one)) for one in removed if not one.targets]
     if targets:
         kept = "" if narrowed else ": it was before"
         told = f"everything in it can be exported to {', '.join(targets)}{kept}"
-        lines += [_labelled("", told), *(_labelled("", f"  {one}") for one in narrowed)]
+        lines += [labelled("", told), *(labelled("", f"  {one}") for one in narrowed)]
     return lines
 
 
@@ -188,21 +189,21 @@ def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list
     head = plan["head_parameters"]
     lines = [
         f"{title}  (nothing is trained, no weights are downloaded)",
-        _labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
+        labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
         *_budget_lines(plan),
-        _labelled("data", _data_line(plan["data"])),
+        labelled("data", _data_line(plan["data"])),
     ]
     label = "steps"
     for stage in plan["stages"]:
         runs = f"{stage['trainings']} x " if stage["trainings"] > 1 else ""
-        lines.append(_labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
+        lines.append(labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
         label = ""
-    lines.append(_labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
-    lines.append(_labelled("memory", _memory_line(plan["memory_bytes"])))
+    lines.append(labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
+    lines.append(labelled("memory", _memory_line(plan["memory_bytes"])))
     label = "export"
     for target, check in plan["exports"].items():
-        lines.append(_labelled(label, f"{target}: {_fit(check)}"))
-        lines += [_labelled("", f"  {reason}") for reason in check["reasons"]]
+        lines.append(labelled(label, f"{target}: {_fit(check)}"))
+        lines += [labelled("", f"  {reason}") for reason in check["reasons"]]
         label = ""
     lines += [f"Warning: {text}" for text in plan["warnings"]]
     return [*lines, f"Next: {command}"]

@@ -7,12 +7,13 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from peftsearch.cli.given import Given, with_options
 from peftsearch.cli.rendering import plan_lines, summary_lines
+from peftsearch.cli.scaling import SCALE_OPTIONS, scale_lines, scale_of, scaled, without_scale
 from peftsearch.cli.session import Session, session
 from peftsearch.cli.stages import done, stage
 from peftsearch.config import RunConfig
@@ -99,14 +100,18 @@ RunOrFile = Annotated[
 retrain = with_options(_retrain, ("run", RunOrFile))
 
 
-@with_options
-def plan(given: Given) -> None:
+def _plan(given: Given, **asked: Any) -> None:
     """Show what run would do, and at what cost.
 
     Trains nothing and downloads no weights. Reads the backbone's configuration and
     the task. Writes nothing. With --quiet it prints the budget in parameters.
+
+    With --trials: what so many of them take on so many --devices, one trial on each at a time,
+    from what earlier ones took (--measured), or from some steps that are timed now (--measure,
+    which loads the model).
     """
     with session(quiet=given.quiet, as_json=given.as_json, debug=given.debug) as current:
+        given, scale = scale_of(given, **asked)
         settings = given.resolve(current.environ)
         if given.resume is None and settings.out:
             require_empty(Path(settings.out))
@@ -114,9 +119,18 @@ def plan(given: Given) -> None:
 
         found = front.plan(settings)
         words = [w for w in sys.argv[2:] if w not in ("--json", "--quiet", "--debug")]
-        command = shlex.join(["peftsearch", "run", *words])
+        if scale is not None:
+            found = {b: {**one, "scale": scaled(scale, settings, one)} for b, one in found.items()}
+        command = shlex.join(["peftsearch", "run", *without_scale(words)])
+        again, lines = paste("peftsearch", "plan", *words), list[str]()
+        for one in found.values():
+            lines += plan_lines(one, settings, command)
+            lines[-1:-1] = scale_lines(one.get("scale"), again)
         brief = "\n".join(str(one["budget"]["limit"]) for one in found.values())
-        lines = [line for one in found.values() for line in plan_lines(one, settings, command)]
         only = next(iter(found.values()))
         data = only if len(found) == 1 else {"format": 1, "budgets": found}
         current.console.result(lines, brief=brief, data=data)
+
+
+_plan.__name__ = "plan"
+plan = with_options(_plan, more=SCALE_OPTIONS)

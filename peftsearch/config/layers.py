@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,7 @@ def _given(
     return entries, problems
 
 
+@lru_cache  # a sweep resolves it for every run
 def _preset(name: str) -> list[Entry]:
     if name not in PRESETS:
         return []  # Its own check has already refused the name.

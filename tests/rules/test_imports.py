@@ -32,8 +32,10 @@ LAYERS = (
     "planning",
     "pipeline",
     "front",
+    "scaling",
     "api",
     "bench",
+    "sweep",
     "cli",
     "__main__",
 )
