@@ -6,7 +6,9 @@ attention: much that is wrong would pass on them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from tests.decoder_models import DECODERS
+
 VOCABULARY = 50
 
 
@@ -42,8 +46,8 @@ def randomise(model: Any, seed: int = 0) -> Any:
                 scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
             parameter.copy_(drawn * scale)
         else:
-            is_norm = "norm" in name.lower() and name.endswith("weight")
-            parameter.copy_(drawn * 0.3 + float(is_norm))
+            is_norm = re.search(r"norm|\bln_", name.lower()) and name.endswith("weight")
+            parameter.copy_(drawn * 0.3 + float(bool(is_norm)))
     return model.eval()
 
 
@@ -166,6 +170,11 @@ def bart_classifier(width: int = 32, **more: Any) -> Any:
     return randomise(BartForSequenceClassification(BartConfig(**settings)))
 
 
+def _drawn(name: str, width: int = 32, **more: Any) -> Any:
+    """Return a decoder with every parameter drawn."""
+    return randomise(DECODERS[name](width, **more))
+
+
 #: Every backbone family and variant by name; each takes ``width`` and settings of its config.
 FACTORIES: dict[str, Callable[..., Any]] = {
     "t5": t5,
@@ -177,6 +186,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     "bart_classifier": bart_classifier,
     "bert": bert,
     "roberta": roberta,
+    **{name: partial(_drawn, name) for name in DECODERS},
 }
 
 

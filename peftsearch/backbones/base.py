@@ -21,7 +21,7 @@ from peftsearch.nearest import did_you_mean
 from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
-_HEADS = ("classifier", "classification_head", "qa_outputs")
+_HEADS = ("classifier", "classification_head", "qa_outputs", "score")
 Hosts = Callable[[nn.Module], list[SiteHost]]
 
 

@@ -19,6 +19,8 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost
+from peftsearch.methods.linear_map import LinearMap
+from peftsearch.methods.norms import scale
 
 METHOD = {
     "name": "prefix",
@@ -56,12 +58,12 @@ class PrefixLayer(PeftLayer):
             self._start(key, value, host.key_norm)
 
     @torch.no_grad()
-    def _start(self, key: nn.Linear, value: nn.Linear, norm: nn.Module | None) -> None:
+    def _start(self, key: LinearMap, value: LinearMap, norm: nn.Module | None) -> None:
         """Start at what the layer itself would compute for random inputs of the usual scale."""
         size, width = self.key.shape[0], key.in_features
         x = torch.randn(size, width).to(self.key.device)
         if norm is not None:
-            x = x * norm.get_parameter("weight").float()
+            x = x * scale(norm).float()
             bias = getattr(norm, "bias", None)
             x = x if bias is None else x + bias.float()
         for parameter, linear in ((self.key, key), (self.value, value)):
