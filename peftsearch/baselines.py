@@ -41,7 +41,11 @@ def uniform(
     method: MethodFacts, sites: Sequence[Site], cost: Cost, limit: int
 ) -> tuple[Choice, ...] | None:
     """Return the uniform architecture of a method, one choice per site; ``None`` if none fits."""
-    parts = [part for part in method.modules if any(site.part == part for site in sites)]
+    parts = [
+        part
+        for part in method.modules
+        if any(site.part == part and method.modules_at(site) for site in sites)
+    ]
     for count in range(len(parts), 0, -1):
         found = []
         for chosen in itertools.combinations(parts, count):
@@ -81,7 +85,7 @@ def _spread(
 ) -> tuple[Choice, ...]:
     choices = []
     for site in sites:
-        modules = tuple(m for m in method.modules.get(site.part, ()) if m in site.modules)
+        modules = method.modules_at(site)
         if site.part in parts and modules:
             count = cost(site, method.name, modules, size)
             choices.append(Choice(site.id, method.name, size, modules, count))

@@ -7,7 +7,7 @@ the exporters and ``peftsearch.apply``.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -87,7 +87,7 @@ def on_meta(host: SiteHost) -> SiteHost:
     """Return a host whose modules hold no storage, for counting."""
     with torch.device("meta"):
         modules = {name: _shape_of(module) for name, module in host.modules.items()}
-    return SiteHost(host.site, modules, core=host.core, num_heads=host.num_heads)
+    return replace(host, modules=modules, key_norm=None)
 
 
 def _shape_of(module: nn.Module) -> nn.Module:
@@ -120,12 +120,12 @@ def cost_function(hosts: Sequence[SiteHost]) -> Cost:
 
 
 def _signature(host: SiteHost) -> Hashable:
-    """Return what a candidate's cost may depend on: the part, the heads, kinds and shapes."""
+    """Return what a candidate's cost may depend on: the part, heads, kinds and shapes."""
     modules = tuple(
         (name, type(module), tuple((n, p.shape) for n, p in module.named_parameters()))
         for name, module in host.modules.items()
     )
-    return host.site.part, host.num_heads, modules
+    return host.site.part, host.num_heads, host.widths, modules
 
 
 def insert_architecture(hosts: Sequence[SiteHost], architecture: Architecture) -> list[Insertion]:
@@ -169,6 +169,10 @@ def _check(architecture: Architecture, by_id: dict[str, SiteHost]) -> None:
         if choice.method not in method_facts():
             message = f'{choice.site}: method "{choice.method}" is not known.'
             problems.append(ConfigError(message, did_you_mean(choice.method, method_facts())))
+        elif choice.method in by_id[choice.site].site.refused:
+            reason = by_id[choice.site].site.refused[choice.method]
+            message = f"{choice.site}: {choice.method} is not possible here: {reason}."
+            problems.append(ConfigError(message))
         elif by_id[choice.site].site.part not in method_facts()[choice.method].modules:
             message = f"{choice.site}: {choice.method} does not attach to this part of a layer."
             problems.append(ConfigError(message))

@@ -6,7 +6,7 @@ Place in the flow: sites -> space -> supernet; what ``space.json`` holds. It is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -32,6 +32,18 @@ class MethodFacts:
     name: str
     modules: Mapping[str, tuple[str, ...]]
     sized: bool
+
+    def modules_at(self, site: Site, named: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the modules that the method takes at a site; none where it cannot be had.
+
+        Args:
+            site: Where.
+            named: What a space names; the method's own modules by default.
+        """
+        allowed = self.modules.get(site.part, ())
+        if not allowed or self.name in site.refused:
+            return ()
+        return site.resolve(named or allowed)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,7 +80,7 @@ class Removed:
 
     Attributes:
         method: Method name.
-        targets: Export targets that cannot hold them.
+        targets: Export targets that cannot hold them; none where the model itself cannot.
         reason: Why not, as part of a sentence.
         sites: Sites that had such candidates.
         candidates: How many there were.
@@ -82,10 +94,10 @@ class Removed:
 
     def __str__(self) -> str:
         """Return one line for humans."""
+        whom = f" for {', '.join(self.targets)}" if self.targets else ""
         return (
             f"{self.method} removed at {_plural(self.sites, 'site')} "
-            f"({_plural(self.candidates, 'candidate')}) for {', '.join(self.targets)}: "
-            f"{self.reason}"
+            f"({_plural(self.candidates, 'candidate')}){whom}: {self.reason}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +120,7 @@ class SearchSpace:
         gates: The decisions, in the order of the sites.
         exportable_to: Export targets that it was narrowed to, each of which can hold every
             architecture but the empty one.
-        removed: What it lost by that.
+        removed: What it lost by that, and what the model cannot have.
     """
 
     name: str
@@ -164,17 +176,18 @@ class SearchSpace:
         return replace(self, gates=kept)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``space.json``; what it was narrowed to only if it was."""
+        """Return the content of ``space.json``; what was taken out only if something was."""
         narrowed = {
             "exportable_to": list(self.exportable_to),
             "removed": [one.to_json() for one in self.removed],
         }
+        changed = bool(self.exportable_to or self.removed)
         return {
             "format": 1,
             "name": self.name,
             "description": self.description,
             "combine": self.combine,
-            **(narrowed if self.exportable_to else {}),
+            **(narrowed if changed else {}),
             "gates": [_gate_json(gate) for gate in self.gates],
         }
 

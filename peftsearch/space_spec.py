@@ -13,7 +13,16 @@ from peftsearch.architecture import NONE
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.site import PARTS, Site
-from peftsearch.space import COMBINE, EMPTY, Candidate, Cost, Gate, MethodFacts, SearchSpace
+from peftsearch.space import (
+    COMBINE,
+    EMPTY,
+    Candidate,
+    Cost,
+    Gate,
+    MethodFacts,
+    Removed,
+    SearchSpace,
+)
 
 
 @dataclass(frozen=True)
@@ -174,53 +183,79 @@ def apply_space(
 ) -> SearchSpace:
     """Apply a space to the sites of a backbone and count every candidate.
 
-    Rules are read in order; a site covered by several rules gets the candidates of all.
+    Rules are read in order; a site covered by several rules gets the candidates of all. What a
+    site refuses is left out, and kept in :attr:`SearchSpace.removed`.
 
     Raises:
-        ConfigError: A selector matches no site, or names modules that no selected site has.
+        ConfigError: A selector matches no site, or names modules that no selected site has, or
+            all that the space offers is refused.
     """
     problems: list[ConfigError] = []
     found: dict[Site, list[Candidate]] = {}
+    refused: dict[tuple[str, str], set[tuple[str, CandidateSpec, int]]] = {}
     for index, rule in enumerate(spec.rules):
         selected = [site for site in sites if rule.selects(site)]
         if not selected:
             problems.append(_no_match(rule, index, sites))
         for candidate in rule.candidates if selected else ():
-            attached = _attach(candidate, selected, methods, cost, found)
-            there = {m for s in selected if s.part in methods[candidate.method].modules
-                     for m in s.modules}  # fmt: skip
-            if not attached or not set(candidate.modules) <= there:
+            facts = methods[candidate.method]
+            fitting = [site for site in selected if site.part in facts.modules]
+            if not _is_there(candidate, facts, fitting):
                 problems.append(_no_modules(candidate, index, selected, methods))
+                continue
+            _note_refusals(candidate, fitting, refused)
+            _attach(candidate, fitting, facts, cost, found)
     if problems:
         raise ConfigError.collected(problems)
+    removed = tuple(
+        Removed(method, (), reason, len({site for site, *_ in lost}), len(lost))
+        for (method, reason), lost in refused.items()
+    )
+    if not found:
+        reasons = "\n".join(f"  {one}" for one in removed)
+        message = f"The space {spec.name} has nothing that this model can have:\n{reasons}"
+        raise ConfigError(message, "Take another --space. peftsearch list spaces")
     gates = [gate for site in sites if site in found for gate in _gates(spec, site, found[site])]
-    return SearchSpace(spec.name, spec.description, spec.combine, tuple(gates))
+    return SearchSpace(spec.name, spec.description, spec.combine, tuple(gates), removed=removed)
+
+
+def _is_there(spec: CandidateSpec, facts: MethodFacts, sites: Sequence[Site]) -> bool:
+    """Whether one of the sites has a default module, or each named one is at some of them."""
+    if spec.modules:
+        return all(any(site.resolve([name]) for site in sites) for name in spec.modules)
+    return any(site.resolve(facts.modules[site.part]) for site in sites)
+
+
+def _note_refusals(
+    spec: CandidateSpec,
+    sites: Iterable[Site],
+    refused: dict[tuple[str, str], set[tuple[str, CandidateSpec, int]]],
+) -> None:
+    """Remember by method and reason which candidates of a line sites refuse."""
+    for site in sites:
+        if spec.method in site.refused:
+            lost = refused.setdefault((spec.method, site.refused[spec.method]), set())
+            lost.update((site.id, spec, size) for size in spec.sizes)
 
 
 def _attach(
     spec: CandidateSpec,
     sites: Iterable[Site],
-    methods: Mapping[str, MethodFacts],
+    facts: MethodFacts,
     cost: Cost,
     found: dict[Site, list[Candidate]],
-) -> bool:
-    """Add the candidates of one line to every site that can hold them; say whether any could."""
-    matched = False
-    facts = methods[spec.method]
+) -> None:
+    """Add the candidates of one line to every site that can hold them."""
     for site in sites:
-        allowed = facts.modules.get(site.part, ())
-        wanted = spec.modules or allowed
-        modules = tuple(m for m in wanted if m in site.modules and (spec.modules or m in allowed))
-        if not allowed or not modules:
+        modules = facts.modules_at(site, spec.modules)
+        if not modules:
             continue
-        matched = True
         entries = found.setdefault(site, [])
         for size in spec.sizes:
             num_params = cost(site, spec.method, modules, size)
             candidate = Candidate(spec.method, size, modules, num_params)
             if candidate not in entries:
                 entries.append(candidate)
-    return matched
 
 
 def _gates(spec: SpaceSpec, site: Site, candidates: Sequence[Candidate]) -> list[Gate]:

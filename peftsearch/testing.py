@@ -59,7 +59,7 @@ def choices_for(
     found = []
     for host in backbone.hosts:
         site = host.site
-        modules = tuple(m for m in card.modules.get(site.part, ()) if m in site.modules)
+        modules = card.modules_at(site)
         if modules and (not layers or (site.stack, site.layer) in layers):
             size = size if card.sized else 1
             found.append(Choice(site.id, method, size, modules, count(host, method, modules, size)))
@@ -201,8 +201,7 @@ def check_cost(method: str, model: Any, batch: Batch) -> None:
     backbone = wrap("test", model)
     sizes = (1, 2, 7) if method_facts()[method].sized else (1,)
     for host in backbone.hosts:
-        allowed = method_facts()[method].modules.get(host.site.part, ())
-        modules = tuple(m for m in allowed if m in host.site.modules)
+        modules = method_facts()[method].modules_at(host.site)
         for size in sizes if modules else ():
             cost = count(host, method, modules, size)
             insertion = insert_choice(host, Choice(host.site.id, method, size, modules, cost))

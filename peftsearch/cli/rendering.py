@@ -111,14 +111,16 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _narrowing_lines(space: Mapping[str, Any]) -> list[str]:
-    """Return what the space was narrowed to, and a line for each method and reason."""
+    """Return what was taken out of the space: a line for each method and reason."""
     targets = space["exportable_to"]
-    if not targets:
-        return []
     removed = [Removed(**{**one, "targets": tuple(one["targets"])}) for one in space["removed"]]
-    kept = "" if removed else ": it was before"
-    first = _labelled("", f"everything in it can be exported to {', '.join(targets)}{kept}")
-    return [first, *(_labelled("", f"  {one}") for one in removed)]
+    narrowed = [one for one in removed if one.targets]
+    lines = [_labelled("", str(one)) for one in removed if not one.targets]
+    if targets:
+        kept = "" if narrowed else ": it was before"
+        told = f"everything in it can be exported to {', '.join(targets)}{kept}"
+        lines += [_labelled("", told), *(_labelled("", f"  {one}") for one in narrowed)]
+    return lines
 
 
 def _fit(check: Mapping[str, Any]) -> str:

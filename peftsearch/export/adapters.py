@@ -61,11 +61,11 @@ EXPORTER = {
 VERSION = "adapters.1.3.0"
 #: The modules on which that library has a method, by method and part.
 _MODULES = {
-    ("lora", "attention"): "qkv",
-    ("lora", "cross_attention"): "qkv",
+    ("lora", "attention"): ("q", "k", "v"),
+    ("lora", "cross_attention"): ("q", "k", "v"),
     ("lora", "feed_forward"): ("up", "down"),
-    ("ia3", "attention"): "qkv",
-    ("ia3", "cross_attention"): "qkv",
+    ("ia3", "attention"): ("q", "k", "v"),
+    ("ia3", "cross_attention"): ("q", "k", "v"),
     ("ia3", "feed_forward"): ("down",),
 }
 

@@ -41,7 +41,7 @@ def narrowed(space: SearchSpace, targets: Sequence[str], backbone: Backbone) -> 
             f"the space {space.name} on this model ({backbone.family}):\n{reasons}",
             "Take another --space, or name other targets: --exportable-to NAME,NAME",
         )
-    return found
+    return replace(found, removed=(*space.removed, *found.removed))
 
 
 def held(space: SearchSpace, targets: Sequence[str], backbone: Backbone) -> SearchSpace:

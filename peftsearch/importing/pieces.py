@@ -42,8 +42,7 @@ class Piece:
 def whole(backbone: Backbone, site: str, method: str, size: int) -> list[Piece]:
     """Return the pieces of a method that takes all its modules of a site as one."""
     (there,) = (each for each in backbone.sites if each.id == site)
-    named = method_facts()[method].modules[there.part]
-    return [Piece(site, method, size, name) for name in named if name in there.modules]
+    return [Piece(site, method, size, name) for name in method_facts()[method].modules_at(there)]
 
 
 def twice(pieces: Iterable[Piece]) -> list[Problem]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peftsearch.methods.linear_map import LinearMap, linear_map
-from peftsearch.site import Site
+from peftsearch.site import FUSED, Site
 
 #: Name under which a slot is registered on its host.
 SLOT = "peftsearch"
@@ -33,6 +33,8 @@ class SiteHost:
         core: For attention sites the module that calls the attention function.
         num_heads: For attention sites the number of key/value heads.
         key_norm: For attention sites the norm whose output the keys are computed from.
+        widths: Where one map computes several, how many of its outputs are each one's, in the
+            order of :data:`peftsearch.site.FUSED`; equal shares by default.
     """
 
     site: Site
@@ -40,6 +42,7 @@ class SiteHost:
     core: nn.Module | None = None
     num_heads: int = 0
     key_norm: nn.Module | None = None
+    widths: tuple[int, ...] = ()
     anchors: Mapping[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +58,18 @@ class SiteHost:
         if found is None:
             raise TypeError(f"{self.site.id}.{name} is a {type(module).__name__}, not nn.Linear")
         return found
+
+    def outputs(self, name: str) -> tuple[LinearMap, slice]:
+        """Return the linear map that computes ``"q"``, ``"k"`` or ``"v"``, and which outputs."""
+        (whole,) = self.site.resolve([name])
+        linear = self.linear(whole)
+        if whole == name:
+            return linear, slice(0, linear.out_features)
+        parts = FUSED[whole]
+        widths = self.widths or (linear.out_features // len(parts),) * len(parts)
+        place = parts.index(name)
+        start = sum(widths[:place])
+        return linear, slice(start, start + widths[place])
 
 
 class PeftLayer(nn.Module):

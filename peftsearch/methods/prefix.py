@@ -19,7 +19,6 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost
-from peftsearch.methods.linear_map import LinearMap
 from peftsearch.methods.norms import scale
 
 METHOD = {
@@ -49,26 +48,30 @@ class PrefixLayer(PeftLayer):
 
     def __init__(self, host: SiteHost, size: int) -> None:
         super().__init__()
-        key, value = host.linear("k"), host.linear("v")
+        (key, rows), (_, value_rows) = host.outputs("k"), host.outputs("v")
         device = key.weight.device
         self.num_heads = host.num_heads
-        self.key = nn.Parameter(torch.empty(size, key.out_features, device=device))
-        self.value = nn.Parameter(torch.empty(size, value.out_features, device=device))
+        self.key = nn.Parameter(torch.empty(size, rows.stop - rows.start, device=device))
+        width = value_rows.stop - value_rows.start
+        self.value = nn.Parameter(torch.empty(size, width, device=device))
         if device.type != "meta":
-            self._start(key, value, host.key_norm)
+            self._start(host)
 
     @torch.no_grad()
-    def _start(self, key: LinearMap, value: LinearMap, norm: nn.Module | None) -> None:
+    def _start(self, host: SiteHost) -> None:
         """Start at what the layer itself would compute for random inputs of the usual scale."""
-        size, width = self.key.shape[0], key.in_features
-        x = torch.randn(size, width).to(self.key.device)
+        norm = host.key_norm
+        x = torch.randn(self.key.shape[0], host.outputs("k")[0].in_features).to(self.key.device)
         if norm is not None:
             x = x * scale(norm).float()
             bias = getattr(norm, "bias", None)
             x = x if bias is None else x + bias.float()
-        for parameter, linear in ((self.key, key), (self.value, value)):
-            bias = None if linear.bias is None else linear.bias.float()
-            parameter.copy_(functional.linear(x, linear.weight.float(), bias))
+        for parameter, (linear, rows) in (
+            (self.key, host.outputs("k")),
+            (self.value, host.outputs("v")),
+        ):
+            bias = None if linear.bias is None else linear.bias[rows].float()
+            parameter.copy_(functional.linear(x, linear.weight[rows].float(), bias))
 
     def attach(self, host: nn.Module) -> None:
         """Give the attention module its private config."""

@@ -10,6 +10,7 @@ import yaml
 from peftsearch import catalogue
 from peftsearch.catalogue import method_facts
 from peftsearch.errors import BudgetError, ConfigError
+from peftsearch.site import Site
 from peftsearch.space import EMPTY, Candidate, SearchSpace
 from peftsearch.space_spec import apply_space, parse_space
 from tests.shapes import bert_sites, cost, t5_sites
@@ -109,6 +110,40 @@ def test_gated_feed_forward_has_a_module_more() -> None:
     plain, gated = read(text), read(text, t5_sites(gated=True))
     assert plain.gates[0].candidates[1].modules == ("up", "down")
     assert gated.gates[0].candidates[1].modules == ("up", "gate", "down")
+
+
+def test_at_a_fused_map_a_candidate_stands_once_whatever_was_named() -> None:
+    sites = [Site("encoder", 0, "attention", ("qkv", "o"))]
+    lines = ", ".join(
+        [
+            "{method: lora, modules: [q, v], sizes: [1]}",
+            "{method: lora, modules: [q, k], sizes: [1]}",
+            "{method: lora, modules: [q, o], sizes: [1]}",
+            "{method: bitfit}",
+        ]
+    )
+    (gate,) = read(f"sites: [{{candidates: [{lines}]}}]", sites).gates
+    found = [(c.method, c.modules) for c in gate.candidates[1:]]
+    assert found == [("lora", ("qkv",)), ("lora", ("qkv", "o")), ("bitfit", ("qkv", "o"))]
+
+
+def test_what_sites_refuse_is_left_out_and_told() -> None:
+    names, why = ("q", "k", "v", "o"), {"prefix": "its attention is its own"}
+    sites = [Site("encoder", i, "attention", names, why if i else {}) for i in range(3)]
+    text = one("{method: prefix, sizes: [1, 4]}, {method: lora, sizes: [1]}", "{}")
+    space = read(text, sites)
+    methods = [[c.method for c in gate.candidates[1:]] for gate in space.gates]
+    assert methods == [["prefix", "prefix", "lora"], ["lora"], ["lora"]]
+    told = ["prefix removed at 2 sites (4 candidates): its attention is its own"]
+    assert [str(one) for one in space.removed] == told
+    assert SearchSpace.from_json(space.to_json()) == space
+    assert space.to_json()["removed"][0]["targets"] == []
+
+
+def test_a_space_of_nothing_but_what_is_refused() -> None:
+    sites = [Site("encoder", 0, "attention", ("q", "k", "v"), {"prefix": "it has no keys"})]
+    with pytest.raises(ConfigError, match=r"model can have:\n  prefix.*no keys"):
+        read(one("{method: prefix, sizes: [1]}", "{}"), sites)
 
 
 def test_unknown_keys_at_every_depth_are_collected() -> None:

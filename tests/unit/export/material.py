@@ -32,9 +32,7 @@ def fresh(family: str, **more: Any) -> Backbone:
 def choice(backbone: Backbone, site: str, method: str, size: int, *modules: str) -> Choice:
     """Return one choice with its true cost."""
     host = testing.host_of(backbone, site)
-    named = modules or tuple(
-        m for m in method_facts()[method].modules[host.site.part] if m in host.site.modules
-    )
+    named = modules or method_facts()[method].modules_at(host.site)
     return Choice(site, method, size, named, count(host, method, named, size))
 
 
@@ -45,7 +43,7 @@ def random_choices(backbone: Backbone, methods: Iterable[str], seed: int) -> lis
     for site in backbone.sites:
         for method in methods:
             card = method_facts()[method]
-            allowed = [m for m in card.modules.get(site.part, ()) if m in site.modules]
+            allowed = list(card.modules_at(site))
             if not allowed or drawn.random() < 0.5:
                 continue
             if method in _ANYWHERE:
