@@ -134,6 +134,19 @@ def models() -> dict[str, str]:
         "mbart": "mBART, mBART-50: any Hub id or folder",
         "bert": "BERT: any Hub id or folder",
         "roberta": "RoBERTa: any Hub id or folder",
+        "gpt2": "GPT-2, DistilGPT-2: any Hub id or folder",
+        "opt": "OPT: any Hub id or folder",
+        "llama": "Llama 1-3, SmolLM and what else has its layers: any Hub id or folder",
+        "mistral": "Mistral: any Hub id or folder",
+        "qwen2": "Qwen2, Qwen2.5: any Hub id or folder",
+        "qwen3": "Qwen3: any Hub id or folder",
+        "gemma": "Gemma: any Hub id or folder",
+        "gemma2": "Gemma 2: any Hub id or folder",
+        "gemma3_text": "Gemma 3 of text alone (270m, 1b): any Hub id or folder",
+        "phi": "Phi-1, Phi-1.5, Phi-2: any Hub id or folder",
+        "phi3": "Phi-3, Phi-3.5: any Hub id or folder",
+        "mixtral": "Mixtral, without its experts: any Hub id or folder",
+        "olmoe": "OLMoE, without its experts: any Hub id or folder",
     }
 
 

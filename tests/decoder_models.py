@@ -98,6 +98,38 @@ def olmoe(width: int = 32, **more: Any) -> Any:
     return _made("OlmoeForCausalLM", "OlmoeConfig", settings)
 
 
+def phi3(width: int = 32, **more: Any) -> Any:
+    """One map for queries, keys and values, and one for gate and up."""
+    settings = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attention_dropout": 0.0, **more}
+    return _made("Phi3ForCausalLM", "Phi3Config", _settings(width, **settings))
+
+
+def gpt2(width: int = 32, **more: Any) -> Any:
+    """Weights stored the other way round, one map for queries, keys and values."""
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "n_embd": width,
+        "n_inner": width + 8,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 64,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "num_labels": 3,
+    }
+    return _made("GPT2LMHeadModel", "GPT2Config", {**settings, **more})
+
+
+def gpt2_classifier(width: int = 32, **more: Any) -> Any:
+    """GPT-2 with a head for labels."""
+    config = gpt2(width, **more).config
+    return transformers.GPT2ForSequenceClassification(config)
+
+
 def opt(width: int = 32, **more: Any) -> Any:
     """Learned positions, biases, ReLU, tied embeddings."""
     settings: dict[str, Any] = {
@@ -132,6 +164,9 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "gemma2": gemma2,
     "gemma3": gemma3,
     "phi": phi,
+    "phi3": phi3,
+    "gpt2": gpt2,
+    "gpt2_classifier": gpt2_classifier,
     "mixtral": mixtral,
     "olmoe": olmoe,
     "opt": opt,

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from peftsearch.catalogue import method_facts
 from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
@@ -18,7 +19,11 @@ STACK = "decoder"
 
 
 def attention_site(
-    index: int, core: Any, maps: Mapping[str, nn.Module], key_norm: nn.Module | None
+    index: int,
+    core: Any,
+    maps: Mapping[str, nn.Module],
+    key_norm: nn.Module | None,
+    widths: tuple[int, ...] = (),
 ) -> SiteHost:
     """Return the attention of a layer.
 
@@ -27,11 +32,13 @@ def attention_site(
         core: The module that calls the attention function; its ``config`` knows the heads.
         maps: Its linear maps by name.
         key_norm: The norm whose output the keys are computed from, if there is one.
+        widths: How many outputs of a fused map are queries, keys and values; a third each by
+            default.
     """
     config = core.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     site = Site(STACK, index, "attention", tuple(maps))
-    return SiteHost(site, maps, core=core, num_heads=heads, key_norm=key_norm)
+    return SiteHost(site, maps, core, heads, key_norm, widths)
 
 
 def projections(core: Any, output: str = "o_proj") -> dict[str, nn.Module]:
@@ -49,6 +56,12 @@ def head_norms(core: Any, query: str = "q_norm", key: str = "k_norm") -> dict[st
 def gated(dense: Any) -> dict[str, nn.Module]:
     """Return the maps of a feed-forward ``down(act(gate x) * (up x))``."""
     return {"up": dense.up_proj, "gate": dense.gate_proj, "down": dense.down_proj}
+
+
+def refusing_site(index: int, part: str, reason: str) -> SiteHost:
+    """Return a part of a layer that has no place for any method, and says why."""
+    refused = dict.fromkeys(method_facts(), reason)
+    return SiteHost(Site(STACK, index, part, (), refused), {})
 
 
 def plain_site(index: int, part: str, modules: Mapping[str, nn.Module]) -> SiteHost:

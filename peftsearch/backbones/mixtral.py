@@ -16,17 +16,15 @@ from peftsearch.backbones.decoder_layers import (
     head_norms,
     plain_site,
     projections,
+    refusing_site,
 )
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("mixtral", "olmoe")
-#: Parts of a layer that are there but hold no site, and why.
-REFUSED = {
-    "feed_forward": (
-        "the experts of a layer are one tensor and no linear maps, and a router sends each token "
-        "to a few of them, so nothing attaches there"
-    ),
-}
+_EXPERTS = (
+    "the experts of a layer are one tensor and no linear maps, and a router sends each token to a "
+    "few of them, so that nothing can be attached"
+)
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
@@ -38,6 +36,7 @@ def hosts(model: nn.Module) -> list[SiteHost]:
         norms = {"attention": norm, **head_norms(core), "feed_forward": after}
         found += [
             attention_site(index, core, projections(core), norm),
+            refusing_site(index, "feed_forward", _EXPERTS),
             plain_site(index, "norm", norms),
         ]
     return found

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2Model
+from transformers import GPTNeoXConfig, GPTNeoXModel
+from transformers.pytorch_utils import Conv1D
 
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
 from peftsearch.backbones.loading import load_backbone, sketch_backbone
 from peftsearch.errors import ConfigError
 from peftsearch.site import PARTS
+from tests.decoder_models import DECODERS
 from tests.models import FACTORIES, inputs
 from tests.pipeline.material import build
 
@@ -72,7 +74,7 @@ def test_a_decoder_alone_has_no_cross_attention(kind: str) -> None:
 @pytest.mark.parametrize("family", FACTORIES)
 def test_sites_stand_in_the_order_of_the_forward_pass(family: str) -> None:
     model = FACTORIES[family]()
-    hosts = [h for h in hosts_of(model) if h.site.part != "norm"]
+    hosts = [h for h in hosts_of(model) if h.site.part != "norm" and h.modules]
     seen: list[str] = []
     for host in hosts:
         last = host.modules["o" if "o" in host.modules else "down"]
@@ -88,10 +90,11 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
     assert len(held) == len(set(held))
     outside = re.compile(
         r"embedding|lm_head|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
+        r"|^score$|^model\.(norm|final_layernorm)$|^transformer\.ln_f$|project_(in|out)$"
     )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
-        if isinstance(module, torch.nn.Linear) or is_norm:
+        if isinstance(module, torch.nn.Linear | Conv1D) or is_norm:
             assert (id(module) in held) == (outside.search(name) is None), name
 
 
@@ -102,12 +105,14 @@ def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> No
     backbone = wrap("test", model)
     two_layers = 32 * 32 + 32 + 32 * 3 + 3
     heads = {"bert": 32 * 3 + 3, "roberta": two_layers, "bart_classifier": two_layers}
+    heads |= {"llama_classifier": 32 * 3, "gpt2_classifier": 32 * 3}
     head = heads.get(family, 0)
     assert backbone.num_head_parameters == head
     assert backbone.num_parameters == total - head
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert sum(dict(model.named_parameters())[n].numel() for n in trained) == head
-    assert all(name.startswith(("classifier.", "classification_head.")) for name in trained)
+    prefixes = ("classifier.", "classification_head.", "score.")
+    assert all(name.startswith(prefixes) for name in trained)
 
 
 def test_the_head_is_drawn_from_its_seed_alone() -> None:
@@ -126,15 +131,16 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
-    for family in ("t5", "bart", "mbart", "bert"):
+    for family in ("t5", "bart", "mbart", "bert", *DECODERS):
         model = FACTORIES[family]()
         for host in hosts_of(model):
             if host.key_norm is None:
                 continue
             inside: list[Any] = []
+            (keys,) = host.site.resolve(["k"])
             hooks = [
                 host.key_norm.register_forward_hook(lambda m, a, o, s=inside: s.append(o)),
-                host.modules["k"].register_forward_pre_hook(lambda m, a, s=inside: s.append(a[0])),
+                host.modules[keys].register_forward_pre_hook(lambda m, a, s=inside: s.append(a[0])),
             ]
             model(**inputs(model))
             for hook in hooks:
@@ -150,8 +156,10 @@ def test_paths_of_modules() -> None:
 
 
 def test_other_families_are_refused_with_what_there_is() -> None:
-    model = GPT2Model(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=10))
-    with pytest.raises(ConfigError, match='type "gpt2"') as error:
+    model = GPTNeoXModel(
+        GPTNeoXConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=2, vocab_size=10)
+    )
+    with pytest.raises(ConfigError, match='type "gpt_neox"') as error:
         hosts_of(model)
     assert "peftsearch list models" in error.value.hint
 
