@@ -270,3 +270,11 @@ def families() -> dict[str, str]:
         types = _literal(path, "MODEL_TYPES")
         found.update(dict.fromkeys(types or (), path.stem))
     return found
+
+
+@cache
+def decoders() -> frozenset[str]:
+    """Return the ``model_type`` of every decoder-only family: files with ``DECODER = True``."""
+    files = sorted((_PACKAGE / "backbones").glob("[a-z]*.py"))
+    found = [path for path in files if _literal(path, "DECODER")]
+    return frozenset(kind for path in found for kind in _literal(path, "MODEL_TYPES"))

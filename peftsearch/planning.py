@@ -29,13 +29,12 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
-    from peftsearch.formats import require_decoder
     from peftsearch.injection import cost_function
-    from peftsearch.workspace import build_space, given_baselines, num_labels
+    from peftsearch.workspace import build_space, given_baselines, num_labels, wanted_format
 
     task = tasks.get(config.task)
-    backbone = sketch_backbone(config.model, num_labels(task))
-    require_decoder(task, backbone.model.config)
+    outputs = num_labels(task, config.model, wanted_format(config, task))
+    backbone = sketch_backbone(config.model, outputs)
     cost = cost_function(backbone.hosts)
     full = build_space(config, backbone, cost)
     budget = resolve(config.budget, backbone.num_parameters)

@@ -68,9 +68,10 @@ def gemma(width: int = 32, **more: Any) -> Any:
 
 
 def gemma2(width: int = 32, **more: Any) -> Any:
-    """Four norms a layer, soft caps, a window in every other layer."""
+    """Four norms a layer, a window in every other layer, soft caps, which need eager attention."""
     settings = _settings(width, head_dim=6, sliding_window=3, query_pre_attn_scalar=6, **more)
-    return _made("Gemma2ForCausalLM", "Gemma2Config", settings)
+    config = transformers.Gemma2Config(**settings, attn_implementation="eager")
+    return transformers.Gemma2ForCausalLM(config)
 
 
 def gemma3(width: int = 32, **more: Any) -> Any:

@@ -22,6 +22,7 @@ from peftsearch.backbones.decoder_layers import (
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("gemma", "gemma2", "gemma3_text")
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:

@@ -11,6 +11,7 @@ from peftsearch.backbones.decoder_layers import attention_site, base_of, plain_s
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("gpt2",)
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:

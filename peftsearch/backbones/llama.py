@@ -22,6 +22,7 @@ from peftsearch.backbones.decoder_layers import (
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:

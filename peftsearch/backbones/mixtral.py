@@ -21,6 +21,7 @@ from peftsearch.backbones.decoder_layers import (
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("mixtral", "olmoe")
+DECODER = True
 _EXPERTS = (
     "the experts of a layer are one tensor and no linear maps, and a router sends each token to a "
     "few of them, so that nothing can be attached"

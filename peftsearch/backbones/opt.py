@@ -13,6 +13,7 @@ from peftsearch.backbones.decoder_layers import attention_site, plain_site, proj
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("opt",)
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:

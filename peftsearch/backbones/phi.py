@@ -14,6 +14,7 @@ from peftsearch.backbones.decoder_layers import (
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("phi",)
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:

@@ -14,6 +14,7 @@ from peftsearch.backbones.decoder_layers import attention_site, base_of, plain_s
 from peftsearch.methods.base import SiteHost
 
 MODEL_TYPES = ("phi3",)
+DECODER = True
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
