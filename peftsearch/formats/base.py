@@ -80,10 +80,8 @@ def input_limit(tokenizer: Any, config: Any) -> int:
 
 def padding_id(tokenizer: Any, config: Any) -> int:
     """Return the id to pad with; many decoders have none, and any will do under the mask."""
-    end = config.eos_token_id
-    several = end if isinstance(end, list) else [end]
-    known = (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id, *several)
-    return next(int(token) for token in (*known, 0) if token is not None)
+    known = (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(token) for token in known if token is not None)
 
 
 def position_limit(config: Any) -> int:

@@ -18,7 +18,9 @@ from peftsearch.errors import ConfigError, MissingError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.rows import MOST_PROBLEMS, Record
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet", ".txt")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+#: Texts with blank lines between them.
+TEXTS = ".txt"
 
 
 class Tables:
@@ -41,7 +43,7 @@ class Tables:
         self.folder = folder
         self._files: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            for suffix in SUFFIXES:
+            for suffix in (*SUFFIXES, TEXTS):
                 if path.name.endswith(suffix) and path.is_file():
                     name = path.name.removesuffix(suffix)
                     if name in self._files:
@@ -84,7 +86,7 @@ def read_table(path: Path) -> list[Record]:
             records = _read_parquet(path)
         elif path.suffix in (".csv", ".tsv"):
             records = _read_separated(path)
-        elif path.suffix == ".txt":
+        elif path.suffix == TEXTS:
             records = _read_texts(path)
         else:
             records = _read_json_lines(path)

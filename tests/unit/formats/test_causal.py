@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -140,7 +141,7 @@ def test_windows_predict_every_token_once(length: int) -> None:
     windows = [feature.inputs["input_ids"] for feature in form.features(TEXTS[1:2])]
     assert max(map(len, windows)) <= length
     assert tokenizer.decode([i for w in windows for i in w[1:]]) == text
-    assert all(a[-1] == b[0] for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a[-1] == b[0] for a, b in itertools.pairwise(windows))
     assert sum(f.reference for f in form.features(TEXTS[1:2])) == len(text)
     assert form.truncated == 0
     with pytest.raises(ConfigError, match="has no token"):
@@ -178,7 +179,7 @@ def test_a_tokenizer_without_blanks_gets_none() -> None:
     (feature,) = form.features(PAIRS[:1])
     assert tokenizer.decode(feature.inputs["input_ids"][:-1]) == "copy ab answer: ab"
     same = replace(get("rte"), label_words=("one", " one"))
-    with pytest.raises(ConfigError, match='words "one" and " one" .* the same tokens'):
+    with pytest.raises(ConfigError, match=r'words "one" and " one" .* the same tokens'):
         make_format(same, tokenizer, decoder().config)
 
 
@@ -230,7 +231,7 @@ def test_prompts_stand_left_of_what_is_written() -> None:
 
 def test_answers_that_are_too_long_are_refused() -> None:
     form = make_format(WRITE, byte_tokenizer(), decoder().config)
-    with pytest.raises(ConfigError, match="1 of 1 answers .* longer than 6 tokens; .* has 10"):
+    with pytest.raises(ConfigError, match=r"1 of 1 answers .* longer than 6 tokens; .* has 10"):
         form.features([{"text": "a", "out": "12345678"}])
     task = replace(WRITE, target_tokenizer="x")
     with pytest.raises(ConfigError, match="reads and writes with one tokenizer"):
@@ -286,7 +287,7 @@ def test_no_template_and_a_template_that_refuses() -> None:
     assert "Instruct" in caught.value.hint
     strict = "{{ raise_exception('no system') if messages[0]['role'] == 'system' }}" + TEMPLATE
     form = make_format(CHAT, byte_tokenizer(template=strict), decoder().config)
-    with pytest.raises(ConfigError, match="roles system, user, .*: no system"):
+    with pytest.raises(ConfigError, match=r"roles system, user, .*: no system"):
         form.features([TALK])
 
 
