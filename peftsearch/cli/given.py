@@ -18,6 +18,7 @@ from peftsearch.rundir import RunDir
 _KEYS: dict[str, Any] = {
     "model": o.Model,
     "task": o.Task,
+    "format": o.Format,
     "data": o.Data,
     "space": o.Space,
     "exportable_to": o.ExportableTo,
