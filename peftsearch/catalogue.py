@@ -136,6 +136,12 @@ def models() -> dict[str, str]:
         "albert": "ALBERT, whose shared layers count once: likewise",
         "deberta": "DeBERTa, DeBERTa-v2 and -v3, without prefixes: likewise",
         "modernbert": "ModernBERT: likewise",
+        "gpt2": "GPT-2, DistilGPT-2: likewise",
+        "opt": "OPT: likewise",
+        "llama": "Llama 1-3, SmolLM and what else has its layers; Mistral, Qwen2 and 3: likewise",
+        "gemma": "Gemma, Gemma 2, Gemma 3 of text alone (270m, 1b): likewise",
+        "phi": "Phi-1 to Phi-2; Phi-3 and Phi-3.5: likewise",
+        "mixtral": "Mixtral and OLMoE, without their experts: likewise",
         "others": "inspected, or described with --backbone FILE.yaml (docs/backbones.md)",
     }
 
@@ -260,3 +266,11 @@ def families() -> dict[str, str]:
         types = _literal(path, "MODEL_TYPES")
         found.update(dict.fromkeys(types or (), path.stem))
     return found
+
+
+@cache
+def decoders() -> frozenset[str]:
+    """Return the ``model_type`` of every decoder-only family: files with ``DECODER = True``."""
+    files = sorted((_PACKAGE / "backbones").glob("[a-z]*.py"))
+    found = [path for path in files if _literal(path, "DECODER")]
+    return frozenset(kind for path in found for kind in _literal(path, "MODEL_TYPES"))

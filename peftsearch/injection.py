@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import freeze, hosts_of
@@ -97,6 +98,8 @@ def _shape_of(module: nn.Module) -> nn.Module:
         return nn.Linear(module.in_features, module.out_features, bias=bias)
     if isinstance(module, nn.LayerNorm):
         return nn.LayerNorm(module.normalized_shape, bias=bias)
+    if isinstance(module, Conv1D):
+        return Conv1D(module.nf, module.nx)
     norm: Any = type(module)
     return norm(module.get_parameter("weight").shape[0])  # type: ignore[no-any-return]
 

@@ -29,14 +29,13 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
-    from peftsearch.formats import require_decoder
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
-    from peftsearch.workspace import build_space, given_baselines, num_labels
+    from peftsearch.workspace import build_space, given_baselines, num_labels, wanted_format
 
     task = tasks.get(config.task)
-    backbone = sketch_backbone(config.model, num_labels(task), config.backbone)
-    require_decoder(task, backbone.model.config)
+    outputs = num_labels(task, config.model, wanted_format(config, task))
+    backbone = sketch_backbone(config.model, outputs, config.backbone)
     cost = cost_function(backbone.hosts)
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)

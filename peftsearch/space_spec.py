@@ -220,7 +220,12 @@ def apply_space(
 
 
 def _is_there(spec: CandidateSpec, facts: MethodFacts, sites: Sequence[Site]) -> bool:
-    """Whether one of the sites has a default module, or each named one is at some of them."""
+    """Whether one of the sites has a default module, or each named one is at some of them.
+
+    A refusal needs no module: it is told in place of one.
+    """
+    if any(spec.method in site.refused for site in sites):
+        return True
     if spec.modules:
         return all(any(site.resolve([name]) for site in sites) for name in spec.modules)
     return any(site.resolve(facts.modules[site.part]) for site in sites)

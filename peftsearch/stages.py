@@ -258,9 +258,10 @@ def export_untrained(
     writing.check_place(folder)
     if labels is None:
         try:
-            labels = num_labels(tasks.get(architecture.task))
+            task = tasks.get(architecture.task)
         except ConfigError as error:
             raise ConfigError(error.message, "Say how many labels there are: --labels N") from error
+        labels = num_labels(task, architecture.model, task.format)
     backbone = load_backbone(architecture.model, labels)
     found = writing.problems(target, architecture, backbone)
     if found:

@@ -10,7 +10,7 @@ from pathlib import Path
 from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
-from peftsearch.backbones.loading import load_backbone
+from peftsearch.backbones.loading import load_backbone, load_config
 from peftsearch.baselines import complete, to_choices
 from peftsearch.budget import Budget, resolve
 from peftsearch.carrying import carried
@@ -19,7 +19,7 @@ from peftsearch.config import RunConfig, read_yaml
 from peftsearch.errors import ConfigError
 from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
-from peftsearch.formats import Feature, Format, make_format
+from peftsearch.formats import Feature, Format, head_outputs, make_format
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
@@ -34,9 +34,23 @@ from peftsearch.tasks.base import Splits, Task, TaskData
 FROZEN = "frozen.json"
 
 
-def num_labels(task: Task) -> int:
-    """Return the outputs a classification head needs; 1 for a regression."""
-    return max(1, len(task.labels))
+def wanted_format(config: RunConfig, task: Task) -> str:
+    """Return the format that was asked for: the run's, or else the task's own."""
+    return task.format if config.format == "auto" else config.format
+
+
+def num_labels(task: Task, model: str, wanted: str = "auto") -> int:
+    """Return the outputs of the head that a model needs for a task; 0 for none.
+
+    Args:
+        task: The task.
+        model: Name of the model; only its config is read.
+        wanted: The format that was asked for.
+
+    Raises:
+        ConfigError: The model cannot do the task.
+    """
+    return head_outputs(task, load_config(model), wanted)
 
 
 def build_space(config: RunConfig, backbone: Backbone, cost: Cost, kept: Frozen) -> SearchSpace:
@@ -184,14 +198,16 @@ class Workspace:
     def backbone(self) -> Backbone:
         """The one copy of the backbone, on the device."""
         c = self.config
-        backbone = load_backbone(c.model, num_labels(self.task), c.precision, c.backbone)
+        outputs = num_labels(self.task, c.model, wanted_format(c, self.task))
+        backbone = load_backbone(c.model, outputs, c.precision, c.backbone)
         backbone.model.to(self.session.device)
         return backbone
 
     @cached_property
     def format(self) -> Format:
         """How the task meets the backbone."""
-        return make_format(self.task, self.backbone.tokenizer, self.backbone.model.config)
+        wanted = wanted_format(self.config, self.task)
+        return make_format(self.task, self.backbone.tokenizer, self.backbone.model.config, wanted)
 
     @cached_property
     def features(self) -> FeatureSplits:

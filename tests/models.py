@@ -6,6 +6,7 @@ attention: much that is wrong would pass on them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from tests.decoder_models import DECODERS
 from tests.encoder_models import ENCODERS
 from tests.encoder_models import KIN as _KIN
 
@@ -48,8 +50,8 @@ def randomise(model: Any, seed: int = 0) -> Any:
                 scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
             parameter.copy_(drawn * scale)
         else:
-            is_norm = "norm" in name.lower() and name.endswith("weight")
-            parameter.copy_(drawn * 0.3 + float(is_norm))
+            is_norm = re.search(r"norm|\bln_", name.lower()) and name.endswith("weight")
+            parameter.copy_(drawn * 0.3 + float(bool(is_norm)))
     return model.eval()
 
 
@@ -191,6 +193,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     "bert": bert,
     "roberta": roberta,
     **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
+    **{name: partial(_randomised, DECODERS[name]) for name in DECODERS},
 }
 
 

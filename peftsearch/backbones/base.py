@@ -23,7 +23,7 @@ from peftsearch.methods.base import SLOT, SiteHost
 from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
-_HEADS = ("classifier", "classification_head", "qa_outputs")
+_HEADS = ("classifier", "classification_head", "qa_outputs", "score")
 #: What stands beside the base model in front of these, as part of the head (DistilBERT, DeBERTa).
 _BEFORE_HEADS = ("pre_classifier", "pooler")
 Hosts = Callable[[nn.Module], list[SiteHost]]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -23,6 +24,7 @@ from peftsearch.backbones.base import (
     wrap,
 )
 from peftsearch.backbones.description import read_description
+from peftsearch.catalogue import decoders
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
@@ -57,12 +59,19 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
 
     Args:
         config: The model's config.
-        num_labels: Labels of a classification; 1 for a regression.
+        num_labels: Labels of a classification; 1 for a regression. With 0 a decoder writes text
+            by its own head; encoders, which need some head, get one for two labels.
     """
     if config.is_encoder_decoder:
         return _able(AutoModelForSeq2SeqLM, config, "a text")
-    config.num_labels = num_labels
+    alone = config.model_type in decoders()
+    if alone and not num_labels:
+        return _able(AutoModelForCausalLM, config, "a text")
+    config.num_labels = num_labels or 2
     config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
+    if alone and config.pad_token_id is None:  # the head reads the last token that is no padding
+        end = config.eos_token_id
+        config.pad_token_id = end[0] if isinstance(end, list) else end
     return _able(AutoModelForSequenceClassification, config, "labels")
 
 
@@ -97,7 +106,8 @@ def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
 
     Args:
         name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
-        num_labels: Labels of the task; 1 for a regression. Ignored by encoder-decoders.
+        num_labels: Labels of the task; 1 for a regression, 0 for a decoder that writes text.
+            Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
     """
     config = load_config(name)

@@ -34,6 +34,7 @@ _SIGNS = {
         "max_length",
         "max_target_length",
         "target_tokenizer",
+        "format",
     },
 }
 

@@ -19,6 +19,7 @@ _KEYS: dict[str, Any] = {
     "model": o.Model,
     "backbone": o.Backbone,
     "task": o.Task,
+    "format": o.Format,
     "data": o.Data,
     "space": o.Space,
     "exportable_to": o.ExportableTo,

@@ -74,6 +74,15 @@ Task = Annotated[
         text="Task to search on (see: list tasks). Default micro-nli.",
     ),
 ]
+Format = Annotated[
+    str | None,
+    option(
+        "--format",
+        panel=WHAT,
+        metavar="auto|text|head",
+        text="Whether a model writes the label word or gets a head. Default auto: decoders write.",
+    ),
+]
 Data = Annotated[
     Path | None,
     option(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
+from peftsearch.tasks.base import FORMATS
+
 BILEVEL = ("first", "second", "single")
 PRECISIONS = ("fp32", "bf16")
 PRESETS = ("quick", "standard", "thorough")
@@ -164,6 +166,8 @@ class RunConfig:
         backbone: YAML file that says where the parts of the model stand, for models of a type that
             is not known; absent: the model's family, or an inspection of the model.
         task: Name of a task, or a task YAML file.
+        format: How the task meets the model: ``text`` writes the answer, ``head`` reads a label
+            from a new head, ``auto`` takes what is usual for the model and the kind of task.
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``; several with commas.
         space: Name of a search space, or a space YAML file.
@@ -195,6 +199,7 @@ class RunConfig:
     model: str = "micro-t5"
     backbone: str | None = None
     task: str = "micro-nli"
+    format: str = _choice("auto", FORMATS)
     data: str | None = None
     budget: str = "1%"
     space: str = "default"

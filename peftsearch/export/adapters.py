@@ -18,7 +18,7 @@ from torch import Tensor
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_prefixes
 from peftsearch.backbones.loading import source_of
-from peftsearch.catalogue import families
+from peftsearch.catalogue import decoders, families
 from peftsearch.errors import ExportError
 from peftsearch.export.adapters_groups import adapters_of
 from peftsearch.export.adapters_target import look, python_of
@@ -72,11 +72,16 @@ _MODULES = {
 }
 
 
+_DECODERS = "decoders are not written for adapters, which knows few of them; take peft or native"
+
+
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return the choices on modules, beside others, or in models that the library does not fit."""
     active = architecture.active
     if not active:
         return [Problem("all sites", "none", "nothing was chosen, and adapters needs one adapter")]
+    if backbone.family in decoders():
+        return [Problem(choice.site, choice.method, _DECODERS) for choice in active]
     if backbone.family not in _CHECKED:
         reason = f"exports to adapters were checked for {', '.join(_CHECKED)} alone"
         return [Problem(choice.site, choice.method, reason) for choice in active]

@@ -34,6 +34,16 @@ EXPORTER = {
             "umt5": "T5 has no biases that a trained one could be merged into",
             "longt5": "T5 has no biases that a trained one could be merged into",
             "modernbert": "ModernBERT has no biases that a trained one could be merged into",
+            "llama": "this model lacks biases that a trained one could be merged into",
+            "mistral": "this model lacks biases that a trained one could be merged into",
+            "qwen2": "this model lacks biases that a trained one could be merged into",
+            "qwen3": "this model lacks biases that a trained one could be merged into",
+            "gemma": "this model lacks biases that a trained one could be merged into",
+            "gemma2": "this model lacks biases that a trained one could be merged into",
+            "gemma3_text": "this model lacks biases that a trained one could be merged into",
+            "phi3": "this model lacks biases that a trained one could be merged into",
+            "mixtral": "this model lacks biases that a trained one could be merged into",
+            "olmoe": "this model lacks biases that a trained one could be merged into",
             "*": "",
         },
         "bitfit.attention": {
@@ -42,6 +52,16 @@ EXPORTER = {
             "umt5": "T5 has no biases that a trained one could be merged into",
             "longt5": "T5 has no biases that a trained one could be merged into",
             "modernbert": "ModernBERT has no biases that a trained one could be merged into",
+            "llama": "this model lacks biases that a trained one could be merged into",
+            "mistral": "this model lacks biases that a trained one could be merged into",
+            "qwen2": "this model lacks biases that a trained one could be merged into",
+            "qwen3": "this model lacks biases that a trained one could be merged into",
+            "gemma": "this model lacks biases that a trained one could be merged into",
+            "gemma2": "this model lacks biases that a trained one could be merged into",
+            "gemma3_text": "this model lacks biases that a trained one could be merged into",
+            "phi3": "this model lacks biases that a trained one could be merged into",
+            "mixtral": "this model lacks biases that a trained one could be merged into",
+            "olmoe": "this model lacks biases that a trained one could be merged into",
             "deberta": "DeBERTa's map of queries, keys and values has no bias to merge one into",
             "*": "",
         },
@@ -91,7 +111,7 @@ def _merged(target: Touched) -> dict[str, Tensor]:
     """Return weight, and bias if there is one, of one module; summed in float64."""
     if target.part == "norm":
         return target.tuned_norm()
-    weight = target.module.get_parameter("weight").detach().cpu().double()
+    weight = target.linear.weight.detach().cpu().double()
     bias = getattr(target.module, "bias", None)
     bias = None if bias is None else bias.detach().cpu().double()
     if target.A is not None and target.B is not None:
@@ -101,10 +121,11 @@ def _merged(target: Touched) -> dict[str, Tensor]:
     elif target.scale is not None:
         weight = weight * target.scale[:, None]
         bias = None if bias is None else bias * target.scale
+    stored = weight.t().contiguous() if target.transposed else weight
     if bias is None:
-        return {"weight": weight.float()}
+        return {"weight": stored.float()}
     return {
-        "weight": weight.float(),
+        "weight": stored.float(),
         "bias": (bias if target.bias is None else bias + target.bias).float(),
     }
 

@@ -37,6 +37,7 @@ from peftsearch.export.base import (
 )
 from peftsearch.export.patching import patched
 from peftsearch.export.sample import sample_inputs
+from peftsearch.export.snippets import is_decoder
 from peftsearch.injection import apply, insertions_of, load_state, state, unapply
 from peftsearch.rundir import atomic_path, read_json, write_json
 
@@ -104,7 +105,7 @@ def _write(
     document = {
         "format": FORMAT,
         "base": architecture.model,
-        "num_labels": getattr(model.config, "num_labels", 2),
+        "num_labels": 0 if is_decoder(model) else getattr(model.config, "num_labels", 2),
         "model_type": model.config.model_type,
         "stacks": _stacks(model),
         "composition_order": composition_order(architecture.methods),

@@ -36,13 +36,26 @@ EXPORTER = {
         "layernorm": "",
         "lora": "",
         "ia3": "",
-        "bitfit": "",
+        "bitfit": {
+            "gpt2": "PEFT trains biases of nn.Linear alone, and GPT-2's maps are of another class",
+            "*": "",
+        },
         "bitfit.norm": {
             "t5": "T5's norms have no bias, and PEFT adds none to a norm",
             "mt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "umt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "longt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "modernbert": "ModernBERT's norms have no bias, and PEFT adds none to a norm",
+            "llama": "this model's norms have no bias, and PEFT adds none to a norm",
+            "mistral": "this model's norms have no bias, and PEFT adds none to a norm",
+            "qwen2": "this model's norms have no bias, and PEFT adds none to a norm",
+            "qwen3": "this model's norms have no bias, and PEFT adds none to a norm",
+            "gemma": "this model's norms have no bias, and PEFT adds none to a norm",
+            "gemma2": "this model's norms have no bias, and PEFT adds none to a norm",
+            "gemma3_text": "this model's norms have no bias, and PEFT adds none to a norm",
+            "phi3": "this model's norms have no bias, and PEFT adds none to a norm",
+            "mixtral": "this model's norms have no bias, and PEFT adds none to a norm",
+            "olmoe": "this model's norms have no bias, and PEFT adds none to a norm",
             "*": "",
         },
         "adapter": "PEFT has no bottleneck adapter",
@@ -166,7 +179,8 @@ def config_of(part: Part, model: Any, last: bool = True) -> Any:
         return peft.LNTuningConfig(**common)
     if part.name == "ia3":
         inner = [target.path for target in part.targets if target.on_input]
-        return peft.IA3Config(feedforward_modules=inner, **common)
+        stored = _stored_otherwise(part)
+        return peft.IA3Config(feedforward_modules=inner, fan_in_fan_out=stored, **common)
     if part.name == "bias":
         return peft.BeftConfig(**common)
     return _lora(part, common)
@@ -182,8 +196,14 @@ def _lora(part: Part, common: dict[str, Any]) -> Any:
         alpha_pattern={path: _alpha(rank) for path, rank in others.items()},
         lora_dropout=0.0,
         bias="none",
+        fan_in_fan_out=_stored_otherwise(part),
         **common,
     )
+
+
+def _stored_otherwise(part: Part) -> bool:
+    """Whether the weights are stored as (D_in, D_out): GPT-2's all are, and no other family's."""
+    return any(target.transposed for target in part.targets)
 
 
 def _alpha(rank: int) -> float:

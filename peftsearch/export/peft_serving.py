@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone, head_prefixes
@@ -108,7 +109,9 @@ def _served(bundle: Bundle, folder: Path, scale: Callable[[int], float]) -> Tens
         path = key[len(_PREFIX) : -len(_A)]
         second = tensors[_PREFIX + path + _B]
         weight = model.get_parameter(f"{path}.weight").detach().cpu()
-        changed[f"{path}.weight"] = weight + scale(len(first)) * second @ first
+        update = scale(len(first)) * second @ first
+        stored = isinstance(model.get_submodule(path), Conv1D)  # the other way round
+        changed[f"{path}.weight"] = weight + (update.t() if stored else update)
     with torch.no_grad(), patched(model, changed):
         return logits_of(model, bundle.check_inputs)
 

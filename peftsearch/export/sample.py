@@ -1,4 +1,4 @@
-"""A small input for any classifier or sequence-to-sequence model, made from its config."""
+"""A small input for any model that gives labels or writes text, made from its config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from torch import Tensor
 from peftsearch.backbones.base import head_prefixes
 
 _ROWS, _LENGTH, _FIRST = 3, 7, 3
-_KINDS = ("ForConditionalGeneration", "MTModel", "ForSequenceClassification")
+_KINDS = (
+    "ForConditionalGeneration",
+    "MTModel",
+    "ForSequenceClassification",
+    "ForCausalLM",
+    "LMHeadModel",
+)
 
 
 def sample_inputs(model: Any) -> dict[str, Tensor] | None:

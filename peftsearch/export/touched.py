@@ -15,9 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from peftsearch.architecture import Choice
 from peftsearch.export.base import Bundle
+from peftsearch.methods.linear_map import LinearMap, linear_map
 
 #: The methods that are described here.
 METHODS = ("layernorm", "lora", "ia3", "bitfit")
@@ -53,6 +55,18 @@ class Touched:
     def on_input(self) -> bool:
         """Whether IA3 rescales the input."""
         return self.part == "feed_forward"
+
+    @property
+    def linear(self) -> LinearMap:
+        """The module as a linear map, which all but norms are."""
+        found = linear_map(self.module)
+        assert found is not None
+        return found
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the weight is stored as (D_in, D_out)."""
+        return isinstance(self.module, Conv1D)
 
     @property
     def rank(self) -> int:

@@ -78,6 +78,12 @@ def input_limit(tokenizer: Any, config: Any) -> int:
     return min([*limits, position_limit(config)])
 
 
+def padding_id(tokenizer: Any, config: Any) -> int:
+    """Return the id to pad with; many decoders have none, and any will do under the mask."""
+    known = (tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(token) for token in known if token is not None)
+
+
 def position_limit(config: Any) -> int:
     """Return the most tokens that a model has positions for."""
     positions = getattr(config, "max_position_embeddings", None)

@@ -91,7 +91,7 @@ class Generation(EncoderDecoder):
     @torch.no_grad()
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:
         """The texts that the model writes, without special tokens and outer blanks."""
-        with _generating(model, self._settings):
+        with generating(model, self._settings):
             ids = model.generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
@@ -110,7 +110,7 @@ class Generation(EncoderDecoder):
 
 
 @contextmanager
-def _generating(model: Any, settings: GenerationConfig) -> Iterator[None]:
+def generating(model: Any, settings: GenerationConfig) -> Iterator[None]:
     """Lend the model these settings: ``generate`` fills gaps of its argument from its own."""
     own = model.generation_config
     model.generation_config = settings

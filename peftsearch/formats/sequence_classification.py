@@ -1,4 +1,7 @@
-"""One or two texts in, one score per label out of a head, for encoders (BERT and its family)."""
+"""One or two texts in, one score per label out of a head, for encoders and decoders.
+
+A decoder's head reads the last token that is no padding, wherever the padding stands.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from peftsearch.formats.base import Feature, input_limit, padded
+from peftsearch.formats.base import Feature, input_limit, padded, padding_id
+from peftsearch.formats.choosing import is_decoder
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
@@ -33,8 +37,10 @@ class SequenceClassification:
         self.num_labels = len(task.labels) or 1
         self._regression = task.kind == "regression"
         self._tokenizer = tokenizer
+        # Some tokenizers of decoders give types of tokens, which their models do not take.
+        self._typed = getattr(config, "type_vocab_size", 0) > 0 or not is_decoder(config)
         self._fill = {
-            "input_ids": int(tokenizer.pad_token_id),
+            "input_ids": padding_id(tokenizer, config),
             "token_type_ids": int(tokenizer.pad_token_type_id),
         }
 
@@ -64,6 +70,7 @@ class SequenceClassification:
         batch = {
             name: padded([feature.inputs[name] for feature in features], self._fill.get(name, 0))
             for name in features[0].inputs
+            if self._typed or name != "token_type_ids"
         }
         kind = torch.float32 if self._regression else torch.int64
         labels = torch.tensor([feature.target for feature in features], dtype=kind)

@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
-from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature, padded
 from peftsearch.formats.encoder_decoder import IGNORED, EncoderDecoder
+from peftsearch.formats.label_words import nearest_number, tokenised, words_of
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
-T5_NUMBERS = tuple(f"{tenths / 10:.1f}" for tenths in range(0, 51, 2))
 MOST_LOGITS = 2**25
 """Logits computed at once while scoring: 128 MiB in float32."""
 
@@ -42,25 +41,12 @@ class TextToText(EncoderDecoder):
 
     def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
         super().__init__(task, tokenizer, config)
-        self.words = task.label_words or (T5_NUMBERS if task.kind == "regression" else task.labels)
+        self.words = words_of(task)
         self._numbers = [float(w) for w in self.words] if task.kind == "regression" else []
-        self._targets = self._tokenise_words()
+        self._targets = tokenised(
+            task, self.words, lambda word: self.ended(tokenizer(word)["input_ids"])
+        )
         self._table = padded(self._targets, IGNORED)
-
-    def _tokenise_words(self) -> list[list[int]]:
-        targets: list[list[int]] = []
-        seen: dict[tuple[int, ...], str] = {}
-        for word in self.words:
-            ids = self.ended(self._tokenizer(word)["input_ids"])
-            other = seen.setdefault(tuple(ids), word)
-            if other != word:
-                raise ConfigError(
-                    f'the label words "{other}" and "{word}" of task "{self.task.name}" have '
-                    "the same tokens for this model.",
-                    "Give other label_words in a task file.",
-                )
-            targets.append(ids)
-        return targets
 
     def features(self, rows: Sequence[Row]) -> list[Feature]:
         """Tokenise rows in one call.
@@ -76,16 +62,7 @@ class TextToText(EncoderDecoder):
         return found
 
     def _word_of(self, label: float) -> int:
-        if not self._numbers:
-            return int(label)
-        low, high = min(self._numbers), max(self._numbers)
-        if not low <= label <= high:
-            raise ConfigError(
-                f'the label {label:g} of task "{self.task.name}" lies outside the answers '
-                f"{low:g} to {high:g}.",
-                "Give the numbers to answer as label_words in a task file.",
-            )
-        return min(range(len(self._numbers)), key=lambda i: abs(self._numbers[i] - label))
+        return nearest_number(self.task, self._numbers, label) if self._numbers else int(label)
 
     @torch.no_grad()
     def scores(self, model: Any, batch: dict[str, Tensor]) -> Tensor:

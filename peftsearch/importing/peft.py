@@ -42,7 +42,7 @@ _COMMON = {
     "target_modules",
     "exclude_modules",
     "modules_to_save",
-    "fan_in_fan_out",  # of a class of layers that no backbone here has
+    "fan_in_fan_out",  # how GPT-2's maps store their weights, and not what they compute
     "layers_to_transform",
     "layers_pattern",
 }

@@ -31,7 +31,7 @@ from peftsearch.rundir import read_json
 
 Sketch = Callable[[], Backbone]
 #: The weight of a task head that has a row for each label.
-_LABELS = re.compile(r".*\.(?:classifier|classification_head)(?:\.out_proj)?\.weight")
+_LABELS = re.compile(r".*\.(?:classifier|classification_head|score)(?:\.out_proj)?\.weight")
 
 
 def import_architecture(path: str | Path, model: Any, task: str = NO_TASK) -> Architecture:
@@ -140,16 +140,16 @@ def _sketch(model: Any, path: Path) -> Sketch:
 
 
 def _labels(path: Path) -> int:
-    """Return how many labels the head in a PEFT folder has; two if there is none."""
+    """Return how many labels the head in a PEFT folder has; 0 if there is none."""
     if not _is_peft(path):
-        return 2
+        return 0
     shapes = [
         len(tensor)
         for folder in peft.chain(path)
         for key, tensor in peft.tensors_of(folder).items()
         if _LABELS.fullmatch(key)
     ]
-    return shapes[-1] if shapes else 2
+    return shapes[-1] if shapes else 0
 
 
 def _from_peft(path: Path, sketch: Sketch, task: str) -> tuple[Architecture, list[peft.Folder]]:

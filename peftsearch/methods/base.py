@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from peftsearch.methods.linear_map import LinearMap, linear_map
 from peftsearch.site import FUSED, Site
 
 #: Name under which a slot is registered on its host.
@@ -53,14 +54,15 @@ class SiteHost:
             anchors["core"] = self.core
         object.__setattr__(self, "anchors", anchors)
 
-    def linear(self, name: str) -> nn.Linear:
+    def linear(self, name: str) -> LinearMap:
         """Return a module that must be a linear map."""
         module = self.modules[name]
-        if not isinstance(module, nn.Linear):
+        found = linear_map(module)
+        if found is None:
             raise TypeError(f"{self.site.id}.{name} is a {type(module).__name__}, not nn.Linear")
-        return module
+        return found
 
-    def outputs(self, name: str) -> tuple[nn.Linear, slice]:
+    def outputs(self, name: str) -> tuple[LinearMap, slice]:
         """Return the linear map that computes ``"q"``, ``"k"`` or ``"v"``, and which outputs."""
         (whole,) = self.site.resolve([name])
         linear = self.linear(whole)
@@ -164,15 +166,29 @@ class PeftSlot(nn.Module):
         layers = self.ordered()
         if not layers:
             return None
-        x = args[0]
+        x = self._in_rows(args[0])
         for layer in layers:
             x = layer.before(x)
-        return (x, *args[1:])
+        return (x.reshape(args[0].shape), *args[1:])
 
     def _after(self, host: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        for layer in self.ordered():
-            output = layer.after(args[0], output)
-        return output
+        layers = self.ordered()
+        if not layers:
+            return output
+        x, y = self._in_rows(args[0]), self._in_rows(output)
+        for layer in layers:
+            y = layer.after(x, y)
+        return y.reshape(output.shape)
+
+    def _in_rows(self, x: Tensor) -> Tensor:
+        """Return (B, T, D): OPT's feed-forward has (B * T, D), norms of heads (B, T, H, K).
+
+        B is known from the masks alone, and without them it does not matter.
+        """
+        if x.dim() == 3:
+            return x
+        rows = max(1 if layer.mask is None else len(layer.mask) for layer in self._sorted)
+        return x.reshape(rows, -1, x.shape[-1])
 
     def open(self, host: nn.Module) -> None:
         """Register the slot and its hooks on the host."""

@@ -21,7 +21,13 @@ METHOD = {
         "attention": ("q", "k", "v", "o"),
         "cross_attention": ("q", "k", "v", "o"),
         "feed_forward": ("up", "gate", "down"),
-        "norm": ("attention", "cross_attention", "feed_forward"),
+        "norm": (
+            "attention",
+            "attention_out",
+            "cross_attention",
+            "feed_forward",
+            "feed_forward_out",
+        ),
     },
     "sized": False,
     "learning_rate": 5e-3,
@@ -47,5 +53,9 @@ class BiasLayer(PeftLayer):
 
 def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:
     """Return one shift for each named module."""
-    weights = {name: host.modules[name].get_parameter("weight") for name in modules}
-    return {name: BiasLayer(weight.shape[0], weight.device) for name, weight in weights.items()}
+    found: dict[str, PeftLayer] = {}
+    for name in modules:
+        norm = host.modules[name].get_parameter("weight")
+        weight = norm if host.site.part == "norm" else host.linear(name).weight
+        found[name] = BiasLayer(len(weight), weight.device)
+    return found

@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.norms import epsilon
 
 METHOD = {
     "name": "layernorm",
     "title": "LayerNorm",
     "order": 5,
-    "modules": {"norm": ("attention", "cross_attention", "feed_forward")},
+    "modules": {
+        "norm": (
+            "attention",
+            "q_norm",
+            "k_norm",
+            "attention_out",
+            "cross_attention",
+            "feed_forward",
+            "feed_forward_out",
+        ),
+    },
     "sized": False,
     "learning_rate": 5e-3,
     "identity_at_start": "",
@@ -31,8 +42,8 @@ METHOD = {
 class NormLayer(PeftLayer):
     """The trained difference of one norm's weight and bias; starts at zero.
 
-    Works on ``nn.LayerNorm`` and DeBERTa's norm (mean and variance), and on T5's norm (root mean
-    square, no bias).
+    Works on ``nn.LayerNorm`` and DeBERTa's norm (mean and variance), and on the norms of T5, Llama
+    and their kin (root mean square, no bias).
     """
 
     size_dims: ClassVar[dict[str, int]] = {}
@@ -41,7 +52,7 @@ class NormLayer(PeftLayer):
         super().__init__()
         weight = norm.get_parameter("weight")
         self.centred = isinstance(norm, nn.LayerNorm) or hasattr(norm, "bias")
-        self.eps = float(norm.eps if isinstance(norm, nn.LayerNorm) else norm.variance_epsilon)  # type: ignore[arg-type]
+        self.eps = epsilon(norm)
         self.weight = nn.Parameter(torch.zeros(weight.shape, device=weight.device))
         if getattr(norm, "bias", None) is not None:
             self.bias = nn.Parameter(torch.zeros(weight.shape, device=weight.device))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peftsearch.methods.base import PeftLayer, SiteHost, add_product
+from peftsearch.methods.linear_map import LinearMap
 
 METHOD = {
     "name": "lora",
@@ -41,7 +42,7 @@ class LoRALayer(PeftLayer):
 
     size_dims: ClassVar[dict[str, int]] = {"A": 0, "B": 1}
 
-    def __init__(self, linear: nn.Linear, rank: int) -> None:
+    def __init__(self, linear: LinearMap, rank: int) -> None:
         super().__init__()
         device = linear.weight.device
         self.A = nn.Parameter(torch.empty(rank, linear.in_features, device=device))

@@ -37,7 +37,7 @@ class ParallelAdapterLayer(AdapterLayer):
         """Add the adapter of the tapped input to the output, and let the input go."""
         assert self.tapped is not None
         x, self.tapped = self.tapped, None
-        return self.add_bottleneck(x, y)
+        return self.add_bottleneck(x.reshape(y.shape), y)
 
 
 class InputTap(PeftLayer):

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost
+from peftsearch.methods.norms import scale
 
 METHOD = {
     "name": "prefix",
@@ -62,7 +63,7 @@ class PrefixLayer(PeftLayer):
         norm = host.key_norm
         x = torch.randn(self.key.shape[0], host.outputs("k")[0].in_features).to(self.key.device)
         if norm is not None:
-            x = x * norm.get_parameter("weight").float()
+            x = x * scale(norm).float()
             bias = getattr(norm, "bias", None)
             x = x if bias is None else x + bias.float()
         for parameter, (linear, rows) in (

@@ -31,7 +31,7 @@ from peftsearch.space import SearchSpace
 from peftsearch.supernet.gates import Gates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
-from peftsearch.tasks.base import Task
+from peftsearch.tasks.base import LIKELIHOOD_KINDS, Task
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
 
@@ -286,14 +286,25 @@ def write_measured(
 def chance(task: Task, features: Sequence[Feature]) -> float:
     """Return the best score of always giving the same answer.
 
-    Of texts only the most frequent is tried: there are about as many as there are rows.
+    Of texts only the most frequent is tried: there are about as many as there are rows. For a
+    language model it is the frequency of each token, whatever stands before it.
     """
+    if task.kind in LIKELIHOOD_KINDS:
+        return _by_frequency(features)
     references = [feature.reference for feature in features]
     tried = 1 if task.kind == "generation" else None
     return max(
         metrics.score(task.metrics, references, [answer] * len(references))[task.metric]
         for answer, _ in Counter(references).most_common(tried)
     )
+
+
+def _by_frequency(features: Sequence[Feature]) -> float:
+    """Return the log-likelihood of a token, in nats, of saying how frequent each one is."""
+    tokens = [f.target[1:] for f in features if isinstance(f.target, list)]
+    counts = Counter(token for row in tokens for token in row if token >= 0)
+    total = counts.total()
+    return sum(count * math.log(count / total) for count in counts.values()) / total
 
 
 def by_gate(space: SearchSpace, table: Tensor) -> Values:

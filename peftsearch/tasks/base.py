@@ -19,7 +19,10 @@ from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_h
 from peftsearch.tasks.splitting import divide, pick
 from peftsearch.tasks.tables import Tables
 
-KINDS = ("classification", "regression", "generation")
+KINDS = ("classification", "regression", "generation", "language-modelling", "chat")
+#: Kinds that are scored by how likely the right tokens are.
+LIKELIHOOD_KINDS = ("language-modelling", "chat")
+FORMATS = ("auto", "text", "head")
 SELECTION_SHARE = 0.1
 SELECTION_FLOOR = 200
 SEARCH_VALID_FRACTION = 0.3
@@ -72,10 +75,10 @@ class Task:
     Attributes:
         name: Short name, as typed after ``--task``.
         description: One line for tables.
-        kind: ``classification``, ``regression`` or ``generation``.
+        kind: One of :data:`KINDS`.
         columns: One or two text columns, in order.
         label_column: Column with the label id, with the number for regression, or with the text
-            to write for generation.
+            to write for generation; the text column itself where its text is what is learned.
         labels: Label names by id; empty for regression and generation.
         label_words: Target text of each label id, for text-to-text models. For regression the
             numbers a model may answer; empty means 0.0, 0.2, … 5.0, as T5 was trained.
@@ -86,6 +89,7 @@ class Task:
         target_tokenizer: Where the tokenizer of the texts to write lies, if it is not the model's
             own: a folder inside the model's, a path, or an id of the Hub.
         source: Where the rows come from; ``None`` if only ``--data`` can say so.
+        format: How it meets a model, see :mod:`peftsearch.formats.choosing`.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Task:
     max_target_length: int = 64
     target_tokenizer: str | None = None
     source: Source | None = None
+    format: str = "auto"
 
     @property
     def metric(self) -> str:

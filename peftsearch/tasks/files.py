@@ -11,7 +11,9 @@ Every other key has a default: ``kind`` classification, ``label_column`` label, 
 the labels, ``template`` "name column: {column} …" as T5 writes it, ``metrics`` accuracy (for
 regression pearson and spearman, for generation edit_similarity and exact_match), ``max_length``
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
-``target_tokenizer`` (the model's own) are about it. All problems are reported together.
+``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
+learn one column itself, ``text`` or ``messages``. ``format`` is ``auto``, ``text`` or ``head``, see
+:mod:`peftsearch.formats.choosing`. All problems are reported together.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ import yaml
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.base import KINDS, Folder, Hub, Source, Task
-from peftsearch.tasks.metrics import FITTING, METRICS
+from peftsearch.tasks.base import FORMATS, KINDS, Folder, Hub, Source, Task
+from peftsearch.tasks.metrics import FITTING, LOWER_IS_BETTER, METRICS
 
 _KEYS = (
     "name",
@@ -41,13 +43,19 @@ _KEYS = (
     "max_length",
     "max_target_length",
     "target_tokenizer",
+    "format",
     "data",
 )
 _OF_GENERATION = ("max_target_length", "target_tokenizer")
+#: Kinds whose rows are one column that is learned itself, and what it is called.
+_WHOLE = {"language-modelling": "text", "chat": "messages"}
+_NOT_OF_WHOLE = ("label_column", "template")
 _DEFAULT_METRICS = {
     "classification": ("accuracy",),
     "regression": ("pearson", "spearman"),
     "generation": ("edit_similarity", "exact_match"),
+    "language-modelling": ("log_likelihood", "perplexity"),
+    "chat": ("log_likelihood", "perplexity"),
 }
 _HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision")
 
@@ -97,8 +105,10 @@ class _Reader:
         for key in _OF_GENERATION:
             if key in self.content and kind != "generation":
                 self.wrong(f"{key} has no meaning for {kind}", f"Remove {key}.")
-        columns = self.texts("columns", ())
-        if "columns" not in self.content:
+        columns = self.texts("columns", (_WHOLE[kind],) if kind in _WHOLE else ())
+        if kind in _WHOLE:
+            self.whole(kind, columns)
+        elif "columns" not in self.content:
             self.wrong("columns is missing", "Name the one or two text columns: columns: [text].")
         elif not 1 <= len(columns) <= 2 and columns:
             self.wrong(f"columns has {len(columns)} names", "Give one or two.")
@@ -106,14 +116,16 @@ class _Reader:
         words = self.label_words(kind, labels)
         default = " ".join([name, *(f"{column}: {{{column}}}" for column in columns)])
         template = self.text(self.content, "template", default) or default
-        if columns:
+        if kind in _WHOLE:
+            template = ""
+        elif columns:
             self.check_template(template, columns)
         return Task(
             name=name,
             description=self.text(self.content, "description", f"from {self.path.name}") or "",
             kind=kind,
             columns=columns,
-            label_column=self.text(self.content, "label_column", "label") or "label",
+            label_column=self.label_column(kind, columns),
             labels=labels,
             label_words=words,
             template=template,
@@ -122,7 +134,28 @@ class _Reader:
             max_target_length=self.tokens("max_target_length", 64, least=2),
             target_tokenizer=self.target_tokenizer(),
             source=self.source(),
+            format=self.format(),
         )
+
+    def whole(self, kind: str, columns: tuple[str, ...]) -> None:
+        """Check a task whose one column is learned itself."""
+        if len(columns) != 1:
+            self.wrong(f"columns has {len(columns)} names, and {kind} learns one column")
+        for key in _NOT_OF_WHOLE:
+            if key in self.content:
+                self.wrong(f"{key} has no meaning for {kind}", f"Remove {key}.")
+
+    def label_column(self, kind: str, columns: tuple[str, ...]) -> str:
+        if kind in _WHOLE:
+            return columns[0] if columns else _WHOLE[kind]
+        return self.text(self.content, "label_column", "label") or "label"
+
+    def format(self) -> str:
+        name = self.text(self.content, "format", "auto") or "auto"
+        if name not in FORMATS:
+            self.wrong(f'format "{name}" is not known', did_you_mean(name, FORMATS))
+            return "auto"
+        return name
 
     def wrong(self, message: str, hint: str = "") -> None:
         self.problems.append(ConfigError(f"{self.path}: {message}.", hint))
@@ -176,8 +209,8 @@ class _Reader:
 
     def label_words(self, kind: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         words = self.texts("label_words", labels, numbers=True)
-        if kind == "generation" and "label_words" in self.content:
-            self.wrong("label_words have no meaning for generation", "Remove label_words.")
+        if kind in ("generation", *_WHOLE) and "label_words" in self.content:
+            self.wrong(f"label_words have no meaning for {kind}", "Remove label_words.")
         elif kind == "regression":
             for word in words:
                 try:
@@ -219,6 +252,9 @@ class _Reader:
                 self.wrong(f'metric "{name}" is not for {kind}', f"Use {', '.join(fitting)}.")
             elif name == "f1" and len(labels) > 2:
                 self.wrong(f'metric "f1" is for two labels, not {len(labels)}', "Use macro_f1.")
+        if names and names[0] in LOWER_IS_BETTER:
+            first = f"metrics: [log_likelihood, {names[0]}]"
+            self.wrong(f'the first metric decides, and "{names[0]}" is better lower', first)
         return names
 
     def tokens(self, key: str, default: int, least: int) -> int:

@@ -1,7 +1,8 @@
 """Scores by name, from scikit-learn and SciPy, and those of texts.
 
 Every metric takes references and predictions (label ids, numbers or texts, one a row) and returns a
-float: fractions in [0, 1], correlations in [-1, 1]; higher is better.
+float: fractions in [0, 1], correlations in [-1, 1]; higher is better, but for those of
+:data:`LOWER_IS_BETTER`, by which nothing is chosen.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.likelihood_metrics import LOWER_IS_BETTER as LOWER_IS_BETTER
+from peftsearch.tasks.likelihood_metrics import log_likelihood, perplexity
 from peftsearch.tasks.text_metrics import character_similarity, edit_similarity, exact_match
 
 Answer = float | str
@@ -82,12 +85,23 @@ TEXT_METRICS: dict[str, TextMetric] = {
     "exact_match": exact_match,
     "character_similarity": character_similarity,
 }
-METRICS: dict[str, Metric | TextMetric] = {**NUMBER_METRICS, **TEXT_METRICS}
+#: For the likelihoods of language models.
+LIKELIHOOD_METRICS: dict[str, Metric] = {
+    "log_likelihood": log_likelihood,
+    "perplexity": perplexity,
+}
+METRICS: dict[str, Metric | TextMetric] = {
+    **NUMBER_METRICS,
+    **TEXT_METRICS,
+    **LIKELIHOOD_METRICS,
+}
 
 FITTING = {
     "classification": ("accuracy", "f1", "macro_f1", "matthews"),
     "regression": ("pearson", "spearman"),
     "generation": tuple(TEXT_METRICS),
+    "language-modelling": tuple(LIKELIHOOD_METRICS),
+    "chat": tuple(LIKELIHOOD_METRICS),
 }
 """The metrics of each kind of task."""
 
@@ -127,7 +141,8 @@ def _score(name: str, references: Sequence[Answer], predictions: Sequence[Answer
         )
     if texts:
         return TEXT_METRICS[name](list(map(str, references)), list(map(str, predictions)))
-    return NUMBER_METRICS[name](list(map(float, references)), list(map(float, predictions)))
+    numbers = {**NUMBER_METRICS, **LIKELIHOOD_METRICS}
+    return numbers[name](list(map(float, references)), list(map(float, predictions)))
 
 
 def _ids(values: Sequence[float]) -> list[int]:

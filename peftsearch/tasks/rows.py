@@ -12,6 +12,7 @@ from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.conversations import conversation
 
 Row = dict[str, Any]
 
@@ -98,7 +99,10 @@ def _missing_columns(records: Sequence[Record], shape: Shape) -> ConfigError | N
 def _checked_row(record: Record, shape: Shape, empty_text: bool) -> Row:
     row: Row = {}
     for column in shape.columns:
-        row[column] = _text(column, record, empty_text)
+        if shape.kind == "chat":
+            row[column] = _conversation(record.values.get(column), record, shape)
+        else:
+            row[column] = _text(column, record, empty_text)
     label = record.values.get(shape.label_column)
     if label is None or label == "":
         raise ConfigError(f'{record.where}: "{shape.label_column}" is missing.')
@@ -121,6 +125,10 @@ def _text(column: str, record: Record, empty: bool) -> str:
 
 def _target(value: Any, record: Record, shape: Shape) -> str:
     return _text(shape.label_column, record, empty=False)
+
+
+def _conversation(value: Any, record: Record, shape: Shape) -> str:
+    return conversation(value, record.where)
 
 
 def _number(value: Any, record: Record, shape: Shape) -> float:
@@ -160,4 +168,6 @@ _ANSWERS: dict[str, Callable[[Any, Record, Shape], float | str]] = {
     "classification": _label_id,
     "regression": _number,
     "generation": _target,
+    "language-modelling": _target,
+    "chat": _conversation,
 }

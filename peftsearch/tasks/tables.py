@@ -1,4 +1,4 @@
-"""Reading rows from files: .jsonl, .jsonl.gz, .csv, .tsv, .parquet.
+"""Reading rows from files: .jsonl, .jsonl.gz, .csv, .tsv, .parquet, and texts from .txt.
 
 Place in the flow: below :mod:`peftsearch.tasks.base`. Reads the files of a folder.
 """
@@ -19,6 +19,8 @@ from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.rows import MOST_PROBLEMS, Record
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+#: Texts with blank lines between them.
+TEXTS = ".txt"
 
 
 class Tables:
@@ -41,7 +43,7 @@ class Tables:
         self.folder = folder
         self._files: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            for suffix in SUFFIXES:
+            for suffix in (*SUFFIXES, TEXTS):
                 if path.name.endswith(suffix) and path.is_file():
                     name = path.name.removesuffix(suffix)
                     if name in self._files:
@@ -84,6 +86,8 @@ def read_table(path: Path) -> list[Record]:
             records = _read_parquet(path)
         elif path.suffix in (".csv", ".tsv"):
             records = _read_separated(path)
+        elif path.suffix == TEXTS:
+            records = _read_texts(path)
         else:
             records = _read_json_lines(path)
     except UnicodeDecodeError as error:
@@ -122,6 +126,20 @@ def _read_json_lines(path: Path) -> list[Record]:
         else:
             problems.append(ConfigError(f"{where}: not a JSON object but {line.strip()[:40]!r}."))
     _raise_some(problems)
+    return records
+
+
+def _read_texts(path: Path) -> list[Record]:
+    """Read texts with blank lines between them, as rows with the one column ``text``."""
+    records: list[Record] = []
+    begun, lines = 1, list[str]()
+    for number, line in enumerate([*_text(path).split("\n"), ""], 1):
+        if line.strip():
+            begun = begun if lines else number
+            lines.append(line.rstrip("\r"))
+        elif lines:
+            records.append(Record(f"{path} line {begun}", {"text": "\n".join(lines)}))
+            lines = []
     return records
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -104,10 +106,15 @@ def test_models_and_exporters_have_a_line_each() -> None:
 
 
 def test_families_are_read_without_torch() -> None:
-    from peftsearch.backbones import bart, bert, t5
+    from peftsearch import backbones
 
-    wanted = {name: m.__name__.split(".")[-1] for m in (bart, bert, t5) for name in m.MODEL_TYPES}
+    files = [each.name for each in pkgutil.iter_modules(backbones.__path__)]
+    loaded = [import_module(f"{backbones.__name__}.{name}") for name in files]
+    families = {m.__name__.split(".")[-1]: m for m in loaded if hasattr(m, "MODEL_TYPES")}
+    wanted = {kind: name for name, module in families.items() for kind in module.MODEL_TYPES}
     assert catalogue.families() == wanted
+    alone = {kind for m in loaded if hasattr(m, "DECODER") for kind in m.MODEL_TYPES}
+    assert catalogue.decoders() == alone >= {"gpt2", "llama"}
 
 
 def test_reasons_of_an_exporter() -> None:

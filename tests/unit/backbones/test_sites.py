@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
 from peftsearch.backbones.loading import load_backbone, sketch_backbone
 from peftsearch.errors import ConfigError
 from peftsearch.site import PARTS
+from tests.decoder_models import DECODERS
 from tests.models import FACTORIES, inputs
 from tests.pipeline.material import build
 
@@ -71,7 +73,7 @@ def test_a_decoder_alone_has_no_cross_attention(kind: str) -> None:
 @pytest.mark.parametrize("family", FACTORIES)
 def test_sites_stand_in_the_order_of_the_forward_pass(family: str) -> None:
     model = FACTORIES[family]()
-    hosts = [h for h in hosts_of(model) if h.site.part != "norm"]
+    hosts = [h for h in hosts_of(model) if h.site.part != "norm" and h.modules]
     seen: list[str] = []
     for host in hosts:
         last = host.modules["o" if "o" in host.modules else "down"]
@@ -91,10 +93,11 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
         r"embedding|lm_head|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
         r"|^head\.|^model\.final_norm$|\.pos_(q_|query_|key_)?proj$|\.conv\."
         r"|^deberta\.encoder\.LayerNorm$|\.global_input_layer_norm$"
+        r"|^score$|^model\.(norm|final_layernorm)$|^transformer\.ln_f$|project_(in|out)$"
     )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
-        if isinstance(module, torch.nn.Linear) or is_norm:
+        if isinstance(module, torch.nn.Linear | Conv1D) or is_norm:
             assert (id(module) in held) == (outside.search(name) is None), name
 
 
@@ -107,12 +110,13 @@ def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> No
     heads = dict.fromkeys(["bert", "albert", "modernbert"], one_layer)
     two = ["roberta", "bart_classifier", "electra", "distilbert"]
     heads |= dict.fromkeys([*two, "deberta", "deberta_v2", "deberta_v3"], two_layers)
+    heads |= {"llama_classifier": 32 * 3, "gpt2_classifier": 32 * 3}
     head = heads.get(family, 0)
     assert backbone.num_head_parameters == head
     assert backbone.num_parameters == total - head
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert sum(dict(model.named_parameters())[n].numel() for n in trained) == head
-    own = ("classifier.", "classification_head.", "pre_classifier.", "pooler.")
+    own = ("classifier.", "classification_head.", "pre_classifier.", "pooler.", "score.")
     assert all(name.startswith(own) for name in trained)
 
 
@@ -133,7 +137,8 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
     post_norm = ("bert", "bart", "electra", "distilbert", "marian")
-    for family in (*post_norm, "t5", "mbart", "longt5", "pegasus", "modernbert"):
+    rest = ("t5", "mbart", "longt5", "pegasus", "modernbert", *DECODERS)
+    for family in (*post_norm, *rest):
         model = FACTORIES[family]()
         for host in hosts_of(model):
             if host.key_norm is None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from peftsearch import testing
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone, wrap
 from peftsearch.backbones.loading import load_backbone
@@ -30,6 +31,7 @@ from peftsearch.export.adapters_groups import adapters_of, reduction_factor
 from peftsearch.export.base import Bundle, Evidence, largest_difference, logits_of, untrained
 from peftsearch.micro import MODEL_DIRS
 from tests.conftest import ROOT
+from tests.decoder_models import DECODERS
 from tests.models import FACTORIES, inputs
 from tests.unit.export.material import architecture, bundle_of, choice, fitting, fresh
 
@@ -40,7 +42,7 @@ PYTHON = Path(
 METHODS = ("lora", "ia3", "adapter", "parallel_adapter", "prefix")
 #: In the last ones IA3 is the same before and behind the activation.
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in FACTORIES},
+    **{name: (name, {}) for name in FACTORIES if name not in DECODERS},
     "bert_relu": ("bert", {"hidden_act": "relu"}),
     "bart_relu": ("bart", {"activation_function": "relu"}),
 }
@@ -177,13 +179,22 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Looked]:
     }
 
 
-@pytest.mark.parametrize("family", FACTORIES)
+@pytest.mark.parametrize("family", [name for name in FACTORIES if name not in DECODERS])
 def test_the_folders_hold_these_backbones(family: str, tmp_path: Path) -> None:
     """What the other interpreter loads is what is compared with it."""
     backbone = _backbone(family, tmp_path)
     batch = inputs(backbone.model)
     loaded = type(backbone.model).from_pretrained(backbone.name)
     assert torch.equal(logits_of(loaded, batch), logits_of(backbone.model, batch))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_decoders_are_refused(family: str) -> None:
+    backbone = fresh(family)
+    choices = testing.choices_for(backbone, "lora")
+    found = writing.problems(TARGET, architecture(backbone, choices), backbone)
+    assert {(p.site, p.method) for p in found} == {(c.site, c.method) for c in choices}
+    assert all("take peft or native" in problem.reason for problem in found)
 
 
 @needs_library

@@ -27,6 +27,7 @@ from peftsearch.export.base import Bundle, logits_of, untrained
 from peftsearch.export.writing import export, problems
 from peftsearch.injection import insert_architecture, remove_all, state
 from peftsearch.site import PARTS
+from tests.decoder_models import DECODERS
 from tests.models import FACTORIES, inputs
 from tests.unit.export import decoders
 from tests.unit.export.material import METHODS, architecture, choice, fresh, random_choices
@@ -36,6 +37,7 @@ pytestmark = [
 ]
 TARGETS = ("axolotl", "llamafactory", "trl")
 OF_DECODERS = ("axolotl", "llamafactory")
+OTHERS = [name for name in FACTORIES if name not in DECODERS]
 
 
 def loras(backbone: Backbone) -> list[Choice]:
@@ -151,9 +153,9 @@ def test_what_is_held_is_held_by_peft(target: str) -> None:
                     assert not theirs.reason(method, part, family), (method, part, family)
 
 
-@pytest.mark.parametrize("family", FACTORIES)
+@pytest.mark.parametrize("family", OTHERS)
 @pytest.mark.parametrize("target", OF_DECODERS)
-def test_no_family_of_today_is_a_decoder(target: str, family: str) -> None:
+def test_what_is_no_decoder_is_refused(target: str, family: str) -> None:
     backbone = fresh(family)
     choices = random_choices(backbone, METHODS, 1)
     found = problems(target, architecture(backbone, choices), backbone)
@@ -161,7 +163,30 @@ def test_no_family_of_today_is_a_decoder(target: str, family: str) -> None:
     assert [p.site for p in found if p.method == "head"] == ["head"]
 
 
-@pytest.mark.parametrize("family", FACTORIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "phi3", "mixtral"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_families_of_decoders_are_taken(target: str, family: str, tmp_path: Path) -> None:
+    """Ranks that differ, on fused maps and on maps stored otherwise too."""
+    backbone = fresh(family)
+    choices = random_choices(backbone, ("lora",), 1)
+    bundle = untrained(architecture(backbone, choices), backbone, inputs(backbone.model))
+    check = export(bundle, target, tmp_path / "start")
+    assert check["verified"]
+    assert check["max_logit_difference"] == 0
+    text = (tmp_path / "start" / f"{target}.yaml").read_text(encoding="utf-8")
+    assert set(yaml.safe_load(text)) == set(dict(above(text)))
+
+
+@pytest.mark.parametrize("family", ["llama_classifier", "gpt2_classifier"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_decoder_that_gives_labels_is_refused(target: str, family: str) -> None:
+    backbone = fresh(family)
+    found = problems(target, architecture(backbone, random_choices(backbone, ("lora",), 1)),
+                     backbone)  # fmt: skip
+    assert [(p.site, p.method) for p in found] == [("head", "head")]
+
+
+@pytest.mark.parametrize("family", OTHERS)
 def test_trl_trains_what_writes_text(family: str, tmp_path: Path) -> None:
     backbone = fresh(family)
     choices = random_choices(backbone, ("lora", "ia3", "layernorm"), 1)

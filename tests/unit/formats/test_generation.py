@@ -211,7 +211,9 @@ def test_positions_of_the_model_bound_the_target() -> None:
 
 
 def test_an_encoder_cannot_write() -> None:
-    with pytest.raises(ConfigError, match=r"needs an encoder-decoder model; .* type \"bert\""):
+    with pytest.raises(
+        ConfigError, match=r"needs an encoder-decoder model or a decoder; .* type \"bert\""
+    ):
         make_format(TASK, tokenizer(), bert().config)
 
 

@@ -1,0 +1,85 @@
+"""Text in, free text out, for decoder-only models.
+
+Training minimises the mean token loss of the answer and the end token. An answer is generated
+token by token, always the most likely one, with a cache; prompts are padded on the left. What a
+checkpoint says about generation (sampling, penalties) is left aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from peftsearch.errors import ConfigError
+from peftsearch.formats.base import Feature
+from peftsearch.formats.causal import prompts
+from peftsearch.formats.generation import generating
+from peftsearch.formats.prompted import Prompted
+from peftsearch.tasks.base import Task
+from peftsearch.tasks.rows import Row
+
+
+class CausalGeneration(Prompted):
+    """The form of a task whose answers are free texts; arguments as of the base class.
+
+    Raises:
+        ConfigError: The task names a tokenizer of its targets, which is for encoder-decoders.
+    """
+
+    def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
+        super().__init__(task, tokenizer, config)
+        if task.target_tokenizer is not None:
+            raise ConfigError(
+                f'the task "{task.name}" has a target_tokenizer, and a decoder reads and writes '
+                "with one tokenizer.",
+                "Remove target_tokenizer, or take an encoder-decoder.",
+            )
+        self.max_target_length = min(task.max_target_length, self._positions // 2)
+        self._settings = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=self.max_target_length,
+            do_sample=False,
+            num_beams=1,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=self.end,
+            pad_token_id=self.pad,
+        )
+
+    def features(self, rows: Sequence[Row]) -> list[Feature]:
+        """Tokenise rows; prompts that are too long lose tokens of their longest text.
+
+        Raises:
+            ConfigError: An answer is too long. It is not cut: the model would learn to stop too
+                early, and be scored against a text that it cannot write.
+        """
+        texts = [row[self.task.label_column].strip() for row in rows]
+        answers = [self.answer(text) for text in texts]
+        long = [len(ids) for ids in answers if len(ids) > self.max_target_length]
+        if long:
+            raise ConfigError(
+                f'{len(long):,} of {len(answers):,} answers of task "{self.task.name}" are longer '
+                f"than {self.max_target_length} tokens; the longest has {max(long)}.",
+                f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
+            )
+        found = self.prompts(rows, self.max_target_length)
+        return [self.joined(*parts) for parts in zip(found, answers, texts, strict=True)]
+
+    @torch.no_grad()
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:
+        """The texts that the model writes, without special tokens and outer blanks."""
+        ids, mask = prompts(batch, self.pad)
+        with generating(model, self._settings):
+            whole = model.generate(
+                input_ids=ids, attention_mask=mask, generation_config=self._settings
+            )
+        written = whole[:, ids.shape[1] :]
+        texts: list[str] = self._tokenizer.batch_decode(written, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    @torch.no_grad()
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[str], float]:
+        """Predictions, and the mean token loss of the right texts."""
+        return self.predict(model, batch), float(self.loss(model, batch))

@@ -1,0 +1,82 @@
+"""Which format a task takes with a model, and whether the model needs a head for labels.
+
+The rule, for ``format: auto``:
+
+==================  ==================  ===============  =========================
+kind of task        encoder             encoder-decoder  decoder
+==================  ==================  ===============  =========================
+classification      head                text             text
+regression          head                text             head
+generation          refused             text             text
+language-modelling  refused             refused          text
+chat                refused             refused          text
+==================  ==================  ===============  =========================
+
+``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
+``head`` may be asked for with a decoder in classification, ``text`` in regression.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peftsearch.catalogue import decoders
+from peftsearch.errors import ConfigError
+from peftsearch.tasks.base import Task
+
+_WRITTEN = ("generation", "language-modelling", "chat")
+_OF_DECODERS = ("language-modelling", "chat")
+
+
+def is_decoder(model_config: Any) -> bool:
+    """Whether a model is a decoder alone."""
+    return model_config.model_type in decoders()
+
+
+def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
+    """Return ``text`` or ``head``.
+
+    Args:
+        task: The task.
+        model_config: Configuration of the model.
+        wanted: What was asked for, one of :data:`peftsearch.tasks.base.FORMATS`.
+
+    Raises:
+        ConfigError: The model cannot do the task, or not in the form that was asked for.
+    """
+    writes = bool(getattr(model_config, "is_encoder_decoder", False))
+    alone = is_decoder(model_config)
+    if task.kind in _WRITTEN:
+        _require_writer(task, model_config, alone or (writes and task.kind not in _OF_DECODERS))
+    found = "head"
+    if task.kind in _WRITTEN or writes or (alone and task.kind == "classification"):
+        found = "text"
+    if wanted in ("auto", found):
+        return found
+    if alone and task.kind not in _WRITTEN:
+        return wanted
+    what = f"a task of kind {task.kind}" if task.kind in _WRITTEN else model_config.model_type
+    raise ConfigError(
+        f'the format "{wanted}" is not to be had for {what}: it takes "{found}".',
+        "Leave out --format.",
+    )
+
+
+def _require_writer(task: Task, model_config: Any, able: bool) -> None:
+    if able:
+        return
+    text = task.kind not in _OF_DECODERS
+    need = "an encoder-decoder model or a decoder" if text else "a decoder"
+    hint = "--model micro-t5 or --model gpt2" if text else "--model gpt2"
+    raise ConfigError(
+        f'the task "{task.name}" is {task.kind}, which needs {need}; this one is of '
+        f'type "{model_config.model_type}".',
+        f"Give such a model, e.g. {hint}.",
+    )
+
+
+def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
+    """Return the outputs of the head that the model needs, 1 for a regression; 0 for none."""
+    if form_of(task, model_config, wanted) == "text":
+        return 0
+    return max(1, len(task.labels))
