@@ -26,7 +26,9 @@ def test_each_budget_has_a_run_and_all_have_one_search(material: Material, tmp_p
     limits = [architecture.limit for architecture in found]
     assert limits == sorted(limits, reverse=True)
     assert all(0 < a.num_params <= a.limit for a in found)
-    states = [load_file(tmp_path / "all" / f / "search" / "checkpoint.safetensors") for f in FOLDERS]
+    states = [
+        load_file(tmp_path / "all" / f / "search" / "checkpoint.safetensors") for f in FOLDERS
+    ]
     assert all(states[0].keys() == state.keys() for state in states)
     assert all((states[0][key] == state[key]).all() for state in states for key in state)
     searched = [e for e in events if e["stage"] == "search" and "step" in e]
