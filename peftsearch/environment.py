@@ -51,7 +51,7 @@ def hardware() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "machine": platform.machine(),
-        "cpus": _cpus(),
+        "cpus": cpu_count(),
         "memory_bytes": _memory_bytes(),
         "accelerators": _accelerators(),
     }
@@ -70,8 +70,8 @@ def hub(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def _cpus() -> int:
-    """Processors this process may use, which in a container are fewer than the machine has."""
+def cpu_count() -> int:
+    """Return how many processors this process may use, in a container not all of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peftsearch import ranks
 from peftsearch.budget import parse
 from peftsearch.config import RunConfig
 from peftsearch.environment import hardware, versions
@@ -21,6 +22,8 @@ from peftsearch.planning import plan
 from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
 
 __all__ = ["Summary", "plan", "run", "run_stage"]
+#: Stages of the leading process alone: the others have nothing to compute there, and end.
+_ALONE = ("export", "report")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Summary:
 
     Attributes:
         run_dir: Where everything lies.
-        summary: The content of ``summary.json``.
+        summary: The content of ``summary.json``; empty in all processes of a run but the first,
+            which end before it is written.
     """
 
     run_dir: Path
@@ -57,12 +61,14 @@ def run(
         PeftSearchError: See :mod:`peftsearch.errors`.
     """
     parse(config.budget)
-    directory = RunDir.open_existing(resume) if resume else RunDir.create(config, out)
-    with directory:
+    ranks.join()
+    with RunDir.shared(
+        lambda: RunDir.open_existing(resume) if resume else RunDir.create(config, out)
+    ) as directory:
         runner = _Runner(directory, config, listener)
         if not resume:
             runner.manifest.update(command=command or [])
-        with runner, Interrupt() as interrupt:
+        with runner, Interrupt(config.max_seconds, config.grace_seconds) as interrupt:
             try:
                 runner.stage("prepare", interrupt)
             except PeftSearchError as error:
@@ -72,7 +78,8 @@ def run(
                 raise
             for stage in STAGES[1:]:
                 runner.stage(stage, interrupt)
-        return Summary(directory.path, directory.read_json("summary.json"))
+        summary = directory.read_json("summary.json") if ranks.leads() else {}
+        return Summary(directory.path, summary)
 
 
 def run_stage(
@@ -105,10 +112,11 @@ def run_stage(
         # From the files alone and beside a run that is still going: no lock, no manifest.
         _write_report(RunDir.open_existing(run_dir, lock=False), formats)
         return
+    ranks.join()
     with (
-        RunDir.open_existing(run_dir) as directory,
+        RunDir.shared(lambda: RunDir.open_existing(run_dir)) as directory,
         _Runner(directory, directory.config(), listener) as runner,
-        Interrupt() as interrupt,
+        Interrupt(grace_seconds=runner.config.grace_seconds) as interrupt,
     ):
         needed = STAGES[: STAGES.index(name)] if name != "export" else ("prepare",)
         runner.stage("prepare", interrupt)
@@ -118,7 +126,9 @@ def run_stage(
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
             place = out or directory.file("export", to)
-            runner.export(interrupt, to, place, python=python, load_from=load_from)
+            ranks.part()
+            if ranks.leads():
+                runner.export(interrupt, to, place, python=python, load_from=load_from)
         else:
             runner.stage(name, interrupt, again=True)
 
@@ -129,8 +139,9 @@ class _Runner:
     def __init__(self, directory: RunDir, config: RunConfig, listener: Listener | None) -> None:
         self.directory, self.config = directory, config
         self.manifest = directory.manifest()
-        self.events = Events(directory.path, listener)
+        self.events = Events(directory.path, listener if ranks.leads() else None)
         self._work: Any = None
+        ranks.wait()  # until everyone has read the manifest, nobody goes on to change it
 
     def __enter__(self) -> _Runner:
         """Return itself."""
@@ -139,6 +150,8 @@ class _Runner:
     def __exit__(self, *error: object) -> None:
         """Close the event log."""
         self.events.close()
+        if error[0] in (None, StoppedError):  # else others may be waiting where nobody comes
+            ranks.leave()
 
     def work(self, interrupt: Interrupt) -> Any:
         """Return the workspace; torch is imported here and not before."""
@@ -181,6 +194,10 @@ class _Runner:
 
     def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:
         """Run a stage unless it is done."""
+        if name in _ALONE:
+            ranks.part()
+            if not ranks.leads():
+                return
         if self.manifest.is_done(name) and not again:
             self.events.emit(name, "skip")
             return

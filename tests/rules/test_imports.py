@@ -12,6 +12,7 @@ from tests.rules.sources import ROOT, modules, tree
 #: From the bottom up. A file or folder may import from its own layer and from those below.
 LAYERS = (
     "errors nearest seeds site environment garbage",
+    "ranks",
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
@@ -19,6 +20,7 @@ LAYERS = (
     "effort",
     "rundir",
     "checkpoint formats methods session summary transfer",
+    "devices",
     "backbones",
     "injection saving",
     "export supernet training workspace",
@@ -44,8 +46,8 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint evaluate export formats given importing injection methods race retrain "
-    "saving search session stages strategies bench supernet testing training workspace"
+    "backbones checkpoint devices evaluate export formats given importing injection methods race "
+    "retrain saving search session stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

@@ -1,0 +1,86 @@
+"""A tiny run without dropout, and the command in one process or several, each with a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.pipeline.material import SHORT, build
+
+#: Seconds after which a command that still runs is killed, with all its processes.
+LIMIT = 240
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """Write material and the configuration of a short run without dropout, whose draws differ."""
+    material = build(folder)
+    for model in (material.t5, material.bert):
+        path = model / "config.json"
+        settings = json.loads(path.read_text())
+        for key in ("dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if key in settings:
+                settings[key] = 0.0
+        path.write_text(json.dumps(settings))
+    path = folder / "run.yaml"
+    places = {"model": material.t5, "data": material.data, "space": material.space}
+    named = {key: str(place) for key, place in places.items()}
+    content = {**SHORT, **named, "task": "rte", "export": {"targets": ["native"]}, **changes}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+        **more,
+    }
+
+
+def start(*words: str | Path, launcher: tuple[str, ...] = (), **more: str) -> Any:
+    """Start the command in a process group of its own."""
+    first = launcher or (sys.executable,)
+    return subprocess.Popen(
+        [*first, "-m", "peftsearch", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+        start_new_session=True,
+    )
+
+
+def finish(process: Any, limit: float = LIMIT) -> Command:
+    """Wait, but not for ever: what has not ended is killed with its group, and fails the test."""
+    try:
+        out, err = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"still running after {limit} s\n{out}\n{err}") from None
+    return Command(process.returncode, out, err)
+
+
+def run(*words: str | Path, launcher: tuple[str, ...] = (), **more: str) -> Command:
+    """Run the command to its end."""
+    return finish(start(*words, launcher=launcher, **more))
