@@ -62,7 +62,7 @@ def hub(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     environ = os.environ if environ is None else environ
     home = environ.get("HF_HOME") or str(Path("~/.cache/huggingface").expanduser())
     return {
-        "endpoint": _without_secrets(environ.get("HF_ENDPOINT", "https://huggingface.co")),
+        "endpoint": without_secrets(environ.get("HF_ENDPOINT", "https://huggingface.co")),
         "home": home,
         "offline": any(
             environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE
@@ -104,7 +104,7 @@ def _accelerators() -> list[dict[str, Any]]:
     return found
 
 
-def _without_secrets(address: str) -> str:
+def without_secrets(address: str) -> str:
     """Drop user name, password and query from an address."""
     try:
         parts = urlsplit(address)

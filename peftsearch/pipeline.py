@@ -20,6 +20,7 @@ from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
 from peftsearch.planning import plan
 from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
+from peftsearch.tracking import Tracking, require_trackers
 
 __all__ = ["Summary", "plan", "run", "run_stage"]
 #: Stages of the leading process alone: the others have nothing to compute there, and end.
@@ -61,6 +62,7 @@ def run(
         PeftSearchError: See :mod:`peftsearch.errors`.
     """
     parse(config.budget)
+    require_trackers(config.track)
     ranks.join()
     with RunDir.shared(
         lambda: RunDir.open_existing(resume) if resume else RunDir.create(config, out)
@@ -141,6 +143,7 @@ class _Runner:
         self.manifest = directory.manifest()
         self.events = Events(directory.path, listener if ranks.leads() else None)
         self._work: Any = None
+        self._tracking: Tracking | None = None
         ranks.wait()  # until everyone has read the manifest, nobody goes on to change it
 
     def __enter__(self) -> _Runner:
@@ -148,8 +151,10 @@ class _Runner:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close the event log."""
+        """Close the event log, and what follows it."""
         self.events.close()
+        if self._tracking is not None:
+            self._tracking.close()
         if error[0] in (None, StoppedError):  # else others may be waiting where nobody comes
             ranks.leave()
 
@@ -160,6 +165,9 @@ class _Runner:
             from peftsearch.workspace import Workspace
 
             session = Session(self.config, self.directory, self.events, interrupt)
+            if self.config.track and ranks.leads():
+                self._tracking = Tracking(session.accelerator, self.config, self.directory)
+                self.events.tell(self._tracking)
             self._work = Workspace(session)
             self._check_data()
         return self._work

@@ -15,6 +15,7 @@ from typing import Any
 
 BILEVEL = ("first", "second", "single")
 PRECISIONS = ("fp32", "bf16")
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 PRESETS = ("quick", "standard", "thorough")
 
 

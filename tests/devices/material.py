@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.pipeline.material import SHORT, build
 #: Seconds after which a command that still runs is killed, with all its processes.
 LIMIT = 240
 ROOT = Path(__file__).resolve().parents[2]
+#: What is found here as ``sitecustomize`` leaves out the report and most baselines.
+SHORT_RUNS = Path(__file__).parent / "short"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
 def environment(**more: str) -> dict[str, str]:
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(SHORT_RUNS), str(ROOT), *sys.path]),
         "OMP_NUM_THREADS": "1",
         "PYTHONWARNINGS": "ignore",
         **more,
@@ -79,6 +82,38 @@ def finish(process: Any, limit: float = LIMIT) -> Command:
         out, err = process.communicate()
         raise AssertionError(f"still running after {limit} s\n{out}\n{err}") from None
     return Command(process.returncode, out, err)
+
+
+def children(process: Any) -> list[int]:
+    """Return the processes of a command that computes in several, by rank."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _parent(entry) == process.pid:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            ranks = [int(word[5:]) for word in environ if word.startswith(b"RANK=")]
+            found.update(dict.fromkeys(ranks, int(entry.name)))
+    return [found[rank] for rank in sorted(found)]
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return 0
+
+
+def wait_for(events: Path, stage: str, step: int, process: Any) -> None:
+    """Return when the log says that a step of a stage, or a later one, is done."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        for line in events.read_text().splitlines() if events.exists() else []:
+            record = json.loads(line) if line.endswith("}") else {}
+            if record.get("stage") == stage and record.get("step", -1) >= step:
+                return
+        if process.poll() is not None:
+            raise AssertionError(f"the run ended too early: {finish(process)}")
+        time.sleep(0.01)
+    raise AssertionError(f"the run is too slow: {finish(process, 1.0)}")
 
 
 def run(*words: str | Path, launcher: tuple[str, ...] = (), **more: str) -> Command:

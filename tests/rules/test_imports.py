@@ -19,7 +19,7 @@ LAYERS = (
     "baselines card carrying config values",
     "effort",
     "rundir",
-    "checkpoint formats methods session summary transfer",
+    "checkpoint formats methods session summary tracking transfer",
     "devices",
     "backbones",
     "injection saving",
