@@ -19,6 +19,8 @@ from peftsearch import ranks
 from peftsearch.errors import StoppedError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds; 0 would switch the timer off.
+_AT_ONCE = 1e-3
 
 
 class Interrupt:
@@ -100,7 +102,7 @@ class Interrupt:
         if not self._received:
             self._received = int(number)
             if number == signal.SIGTERM and self._grace is not None:
-                signal.setitimer(signal.ITIMER_REAL, self._grace)
+                signal.setitimer(signal.ITIMER_REAL, max(self._grace, _AT_ONCE))
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         message = f"Stopped {self._grace:g} s after SIGTERM; what was saved last is kept."

@@ -114,7 +114,8 @@ def run_stage(
         # From the files alone and beside a run that is still going: no lock, no manifest.
         _write_report(RunDir.open_existing(run_dir, lock=False), formats)
         return
-    ranks.join()
+    if name != "export":  # one process writes exports, as many as a launcher may have started
+        ranks.join()
     with (
         RunDir.shared(lambda: RunDir.open_existing(run_dir)) as directory,
         _Runner(directory, directory.config(), listener) as runner,
@@ -128,9 +129,7 @@ def run_stage(
                 raise ConfigError(f"{name} needs the stage {stage}, which is not done.", hint)
         if name == "export" and to:
             place = out or directory.file("export", to)
-            ranks.part()
-            if ranks.leads():
-                runner.export(interrupt, to, place, python=python, load_from=load_from)
+            runner.export(interrupt, to, place, python=python, load_from=load_from)
         else:
             runner.stage(name, interrupt, again=True)
 

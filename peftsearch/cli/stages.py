@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from peftsearch import ranks
 from peftsearch.cli import options as o
 from peftsearch.cli import publishing
 from peftsearch.cli.session import Session, session
@@ -68,12 +69,14 @@ def stage(current: Session, name: str, run: Path, **options: Any) -> None:
     """Run one stage of the pipeline; what is needed for it must be there from earlier ones."""
     wanted = RunDir.open_existing(run, lock=False).config()
     current.run_dir = run
+    take_place(current)
     if name not in ("export", "report"):  # those compute on one device
-        take_place(current)
         settings = replace(wanted, devices=agreed(wanted.devices, None))
         check_devices(settings)
         if on_devices(current, settings.devices, run):
             return
+    elif not ranks.leads():
+        return
     from peftsearch import pipeline
 
     with Progress(current.console) as progress:

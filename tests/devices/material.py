@@ -17,7 +17,7 @@ import yaml
 from tests.pipeline.material import SHORT, build
 
 #: Seconds after which a command that still runs is killed, with all its processes.
-LIMIT = 240
+LIMIT = 600
 ROOT = Path(__file__).resolve().parents[2]
 #: What is found here as ``sitecustomize`` leaves out the report and most baselines.
 SHORT_RUNS = Path(__file__).parent / "short"

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+import peftsearch
+from peftsearch import config as configuration
+from peftsearch import ranks
+from peftsearch.cli.together import agreed
+from peftsearch.devices.launch import check_devices
 from peftsearch.environment import cpu_count
+from peftsearch.errors import ConfigError, PeftSearchError
 from tests.devices.material import (
     children,
     finish,
@@ -32,16 +38,16 @@ pytestmark = [
 CONFIG: dict[str, Any] = {
     "accumulation": 2,
     "budget": "5%",
-    "trainings": 18,
+    "trainings": 12,
     "search": {
-        "steps": 40,
+        "steps": 24,
         "batch_size": 7,
         "architectures_per_batch": 3,
         "measured": 5,
         "valid_rows": 15,
         "gate_every": 2,
         "log_every": 1,
-        "checkpoint_every": 10,
+        "checkpoint_every": 5,
         "stable_checks": 0,
     },
     "retrain": {"steps": 6, "batch_size": 7, "checkpoint_every": 2, "random_baselines": 0},
@@ -93,14 +99,14 @@ def test_two_processes_do_what_one_does(config: Path, alone: Path, tmp_path: Pat
     assert {p.relative_to(out) for p in out.rglob("*")} == files
     events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     steps = [e["step"] for e in events if (e["stage"], e["event"]) == ("search", "step")]
-    assert steps == list(range(1, 41))  # one process writes
+    assert steps == list(range(1, 25))  # one process writes
 
 
 def test_killed_stopped_and_gone_on_with(config: Path, alone: Path, tmp_path: Path) -> None:
     """SIGKILL of one process, then SIGTERM to the other, then another launcher."""
     out = tmp_path / "run"
     process = start("run", "--config", config, "--out", out, "--devices", "2")
-    wait_for(out / "events.jsonl", "search", 12, process)
+    wait_for(out / "events.jsonl", "search", 7, process)
     began = time.monotonic()
     os.kill(children(process)[1], signal.SIGKILL)
     done = finish(process)
@@ -133,23 +139,31 @@ def _free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("flags", "code", "message"),
     [
-        (("--devices", "999"), 3, "devices is 999, and there are"),
-        (("--devices", "2", "--device", "mps"), 2, "devices is 2, and device mps is one only."),
-        (("--devices", "0"), 2, "devices must be at least 1, not 0."),
+        ({"devices": 999, "device": "cpu"}, 3, "devices is 999, and there are"),
+        ({"devices": 999, "device": "cuda"}, 3, "devices is 999, and there are"),
+        ({"devices": 2, "device": "mps"}, 2, "devices is 2, and device mps is one only."),
+        ({"devices": 2, "device": "cuda:1"}, 2, "devices is 2, and device cuda:1 is one only."),
     ],
 )
-def test_refused(words: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
-    done = run("run", "--out", tmp_path / "run", *words)
-    assert done.code == code
-    assert message in done.err
-    assert not (tmp_path / "run").exists()
+def test_refused(flags: dict[str, Any], code: int, message: str) -> None:
+    with pytest.raises(PeftSearchError) as error:
+        check_devices(configuration.resolve(flags=flags))
+    assert error.value.exit_code == code
+    assert error.value.message.startswith(message)
+    assert error.value.hint.startswith("Use --device")
 
 
-def test_other_processes_than_were_asked_for(tmp_path: Path) -> None:
-    done = finish(
-        start("run", "--devices", "3", "--out", tmp_path / "run", RANK="0", WORLD_SIZE="2")
-    )
-    assert done.code == 2
-    assert "--devices 3 was asked for, and 2 processes were started." in done.err
+def test_other_processes_than_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert agreed(3, 3) == 3
+    monkeypatch.setattr(ranks, "size", lambda: 2)
+    assert (agreed(1, None), agreed(5, None), agreed(1, 2)) == (2, 2, 2)
+    with pytest.raises(ConfigError, match="--devices 3 was asked for, and 2 processes were"):
+        agreed(1, 3)
+
+
+def test_a_program_does_not_start_itself_again() -> None:
+    with pytest.raises(ConfigError, match="devices is 2, and this program runs in 1 processes"):
+        peftsearch.run(devices=2, out="nowhere")
+    assert not Path("nowhere").exists()

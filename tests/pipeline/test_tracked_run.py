@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,11 @@ def stopping(step: int) -> Any:
 
 
 @pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
 
 
 def tracked(material: Material, out: Path, tracker: str) -> None:
@@ -143,7 +142,5 @@ def test_hyperparameters_hold_no_password(material: Material) -> None:
     config = material.config()
     found = tracking.hyperparameters(config)
     assert found["search.steps"] == 8
-    from dataclasses import replace
-
     given = replace(config, model=f"https://me:{SECRET}@example.org/model?token={SECRET}")
     assert tracking.hyperparameters(given)["model"] == "https://example.org/model"
