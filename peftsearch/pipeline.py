@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,8 @@ class _Runner:
 
             session = Session(self.config, self.directory, self.events, interrupt)
             if self.config.track and ranks.leads():
-                self._tracking = Tracking(session.accelerator, self.config, self.directory)
+                tell = partial(self._note, "track")
+                self._tracking = Tracking(session.accelerator, self.config, self.directory, tell)
                 self.events.tell(self._tracking)
             self._work = Workspace(session)
             self._check_data()
@@ -198,6 +200,9 @@ class _Runner:
                     "retrain": list(range(self.config.seeds)),
                 },
             )
+
+    def _note(self, stage: str, text: str) -> None:
+        self.events.emit(stage, "note", text=text)
 
     def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:
         """Run a stage unless it is done."""

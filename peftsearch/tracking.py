@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from peftsearch import ranks
 from peftsearch.config import RunConfig, to_mapping
+from peftsearch.config.layers import FREE_ON_RESUME
 from peftsearch.environment import without_secrets
 from peftsearch.errors import MissingError
 from peftsearch.rundir import RunDir, read_json, write_text
@@ -47,23 +48,26 @@ class Tracking:
         accelerator: Made with ``log_with``; its trackers are started here.
         config: The resolved configuration, noted as the hyperparameters.
         run: The run directory.
+        tell: Called with a sentence when a tracker fails later on; the run goes on without it.
 
     Raises:
         MissingError: A tracker cannot be started: no login, no server.
     """
 
-    def __init__(self, accelerator: Any, config: RunConfig, run: RunDir) -> None:
-        self.accelerator, self.run = accelerator, run
+    def __init__(
+        self, accelerator: Any, config: RunConfig, run: RunDir, tell: Callable[[str], None]
+    ) -> None:
+        self.accelerator, self.run, self.tell = accelerator, run, tell
         folder = run.file(FOLDER)
         folder.mkdir(exist_ok=True)
         settings = {
-            "wandb": _wandb(run.path, folder) if "wandb" in config.track else {},
+            "wandb": _wandb(run, folder) if "wandb" in config.track else {},
             "mlflow": _mlflow(run.path, folder) if "mlflow" in config.track else {},
         }
         try:
             accelerator.init_trackers(PROJECT, hyperparameters(config), settings)
         except Exception as error:  # each library has its own; all mean that it cannot be reached
-            reason = without_marks(str(error))
+            reason = first_line(str(error))
             hint = "Log in, or stay offline: export WANDB_MODE=offline; unset MLFLOW_TRACKING_URI"
             raise MissingError(f"--track cannot start: {reason}", hint) from error
         if "mlflow" in config.track:
@@ -82,12 +86,16 @@ class Tracking:
     def _log(self, figures: Mapping[str, float], step: int, counter: str) -> None:
         if not figures:
             return
-        for tracker in self.accelerator.trackers:
-            if tracker.name == "wandb":
-                # Its one count of steps may only rise, so each loop's own goes beside the figures.
-                tracker.log({**figures, **({counter: step} if counter else {})})
-            else:
-                tracker.log(dict(figures), step=step)
+        for tracker in list(self.accelerator.trackers):
+            try:
+                if tracker.name == "wandb":
+                    # Its one count of steps may only rise: a loop's own goes beside the figures.
+                    tracker.log({**figures, **({counter: step} if counter else {})})
+                else:
+                    tracker.log(dict(figures), step=step)
+            except Exception as error:  # a server that is down must not end a training
+                self.accelerator.trackers.remove(tracker)
+                self.tell(f"{tracker.name} is followed no more: {first_line(str(error))}")
 
     def close(self) -> None:
         """Let the trackers write what they still hold."""
@@ -129,7 +137,11 @@ def stage_figures(stage: str, run: RunDir) -> dict[str, float]:
 
 
 def hyperparameters(config: RunConfig) -> dict[str, Any]:
-    """Return every resolved key by its dotted name, without passwords inside of addresses."""
+    """Return every key that decides a result by its dotted name.
+
+    Passwords inside of addresses are left out; so is what may change when a run is resumed, as
+    MLflow holds hyperparameters to be constants.
+    """
     found: dict[str, Any] = {}
 
     def walk(values: Mapping[str, Any], prefix: str) -> None:
@@ -144,23 +156,24 @@ def hyperparameters(config: RunConfig) -> dict[str, Any]:
                 found[name] = without_secrets(text) if "://" in text else text
 
     walk(to_mapping(config), "")
-    return found
+    return {name: value for name, value in found.items() if name not in FREE_ON_RESUME}
 
 
-def without_marks(text: str) -> str:
-    """Return the first line of a library's message, without the colours of a terminal."""
+def first_line(text: str) -> str:
+    """Return the first line of a library's message."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else "no reason given"
 
 
-def _wandb(run: Path, folder: Path) -> dict[str, Any]:
+def _wandb(run: RunDir, folder: Path) -> dict[str, Any]:
     """Return how a run is called there: a resumed one goes on under the same name."""
     import wandb
 
     quiet = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)
-    identity = hashlib.sha256(str(run.absolute()).encode()).hexdigest()[:16]
+    born = f"{run.path.absolute()} {run.manifest().data['created']}"
+    identity = hashlib.sha256(born.encode()).hexdigest()[:16]
     return {
-        "name": run.name,
+        "name": run.path.name,
         "id": identity,
         "resume": "allow",
         "dir": str(folder),

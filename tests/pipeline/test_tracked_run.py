@@ -8,6 +8,7 @@ import signal
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ def tracked(material: Material, out: Path, tracker: str) -> None:
     config = material.config(track=[tracker])
     for step in (3, 6):
         way = {"out" if step == 3 else "resume": out}
+        config = replace(config, max_seconds=1000.0 + step)  # free to change on resume
         with pytest.raises(StoppedError):
             pipeline.run(config, listener=stopping(step), **way)
     for path in out.rglob("*"):
@@ -98,6 +100,22 @@ def test_wandb(material: Material, tmp_path: Path) -> None:
     content = b"".join(path.read_bytes() for path in files)
     assert b"search/train_loss" in content
     assert b"search/entropy" in content
+
+
+def test_a_tracker_that_fails_later_does_not_end_the_run(tmp_path: Path) -> None:
+    class Broken:
+        name = "mlflow"
+
+        def log(self, values: dict[str, float], step: int) -> None:
+            raise ConnectionError("the server is gone\nat line 7")
+
+    said: list[str] = []
+    followed = tracking.Tracking.__new__(tracking.Tracking)
+    followed.accelerator, followed.tell = SimpleNamespace(trackers=[Broken()]), said.append
+    event = {"stage": "search", "event": "step", "step": 1, "steps": 2, "train_loss": 1.0}
+    followed(event)
+    followed(event)
+    assert said == ["mlflow is followed no more: the server is gone"]
 
 
 def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch, material: Material) -> None:

@@ -85,17 +85,22 @@ def test_the_time_is_over() -> None:
     with Interrupt(max_seconds=0.01) as interrupt:
         time.sleep(0.02)
         assert interrupt.requested
-        with pytest.raises(StoppedError, match="Stopped at step 7 after 0.01 s; saved") as error:
+        with pytest.raises(StoppedError, match=r"Stopped at step 7 after 0\.01 s; saved") as error:
             interrupt.check("step 7")
     assert error.value.exit_code == 143
 
 
 def test_the_grace_after_sigterm_is_over() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    message = "Stopped 0.01 s after SIGTERM; what was saved last is kept"
-    with pytest.raises(StoppedError, match=message) as error, Interrupt(grace_seconds=0.01):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)  # a step that does not end
+
+    def step_that_does_not_end() -> None:
+        with Interrupt(grace_seconds=0.01):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    message = r"Stopped 0\.01 s after SIGTERM; what was saved last is kept"
+    with pytest.raises(StoppedError, match=message) as error:
+        step_that_does_not_end()
     assert error.value.exit_code == 143
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
