@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from peftsearch import ranks
+from peftsearch.devices.sharding import is_sharded
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks import metrics
@@ -25,7 +26,7 @@ def predictions(
     found: list[Answer] = []
     # Rows of like length together: less padding, the same predictions.
     order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
-    own = order[ranks.rank() :: ranks.size()]
+    own = order if is_sharded(model) else order[ranks.rank() :: ranks.size()]
     for start in range(0, len(own), _BATCH):
         rows = [features[i] for i in own[start : start + _BATCH]]
         batch = session.to_device(task_format.collate(rows))

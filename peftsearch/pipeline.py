@@ -7,7 +7,7 @@ stage is skipped when a run is resumed.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -204,9 +204,16 @@ class _Runner:
     def _note(self, stage: str, text: str) -> None:
         self.events.emit(stage, "note", text=text)
 
+    def whole(self, interrupt: Interrupt) -> Any:
+        """Return the workspace for exports: a backbone that was in shards stays in the memory."""
+        work = self.work(interrupt)
+        return replace(work, on_device=False) if self.config.shard else work
+
     def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:
         """Run a stage unless it is done."""
         if name in _ALONE:
+            if ranks.size() > 1:
+                self.work(interrupt)  # Accelerate connects processes, so while they are all there
             ranks.part()
             if not ranks.leads():
                 return
@@ -228,7 +235,7 @@ class _Runner:
         interrupt.check(f"the end of {name}")
 
     def _compute(self, name: str, interrupt: Interrupt) -> tuple[int, int]:
-        work = self.work(interrupt)
+        work = self.whole(interrupt) if name == "export" else self.work(interrupt)
         from peftsearch.session import forget_peak, peak_bytes
         from peftsearch.stages import COMPUTE
 
@@ -244,7 +251,7 @@ class _Runner:
 
     def export(self, interrupt: Interrupt, target: str, folder: Path, **options: Any) -> None:
         """Write one export."""
-        work = self.work(interrupt)
+        work = self.whole(interrupt)
         from peftsearch.stages import export_to
 
         self.events.emit("export", "start")

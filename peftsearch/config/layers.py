@@ -39,7 +39,7 @@ OTHER_VARIABLES = (
     "PEFTSEARCH_SHARED",
 )
 #: Keys that do not change what a run computes, so a resumed run may be given other values.
-FREE_ON_RESUME = ("device", "devices", "max_seconds", "grace_seconds", "track", "out")
+FREE_ON_RESUME = ("device", "devices", "shard", "max_seconds", "grace_seconds", "track", "out")
 
 
 def variable(path: str) -> str:

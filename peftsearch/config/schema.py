@@ -158,6 +158,8 @@ class RunConfig:
         precision: ``fp32`` or ``bf16``.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         devices: Devices of this machine on which each batch is computed together, >= 1.
+        shard: Whether the frozen layers are cut over the devices, for a backbone that does not fit
+            one of them.
         max_seconds: Save and stop after this time, as after SIGTERM, > 0; absent: never.
         grace_seconds: Leave at the latest so long after SIGTERM, >= 0.
         track: Where figures are followed besides: ``tensorboard``, ``wandb``, ``mlflow``.
@@ -188,6 +190,7 @@ class RunConfig:
     precision: str = _choice("fp32", PRECISIONS)
     device: str = "auto"
     devices: int = _range(1, 1)
+    shard: bool = False
     max_seconds: float | None = _range(None, 0, above=True)
     grace_seconds: float = _range(25.0, 0)
     track: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost
+from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost, whole
 
 METHOD = {
     "name": "prefix",
@@ -61,12 +61,12 @@ class PrefixLayer(PeftLayer):
         size, width = self.key.shape[0], key.in_features
         x = torch.randn(size, width).to(self.key.device)
         if norm is not None:
-            x = x * norm.get_parameter("weight").float()
+            x = x * whole(norm.get_parameter("weight")).float()
             bias = getattr(norm, "bias", None)
-            x = x if bias is None else x + bias.float()
+            x = x if bias is None else x + whole(bias).float()
         for parameter, linear in ((self.key, key), (self.value, value)):
-            bias = None if linear.bias is None else linear.bias.float()
-            parameter.copy_(functional.linear(x, linear.weight.float(), bias))
+            bias = None if linear.bias is None else whole(linear.bias).float()
+            parameter.copy_(functional.linear(x, whole(linear.weight).float(), bias))
 
     def attach(self, host: nn.Module) -> None:
         """Give the attention module its private config."""

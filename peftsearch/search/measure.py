@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from peftsearch import ranks
+from peftsearch.devices.sharding import is_sharded
 from peftsearch.discretise import cost_of
 from peftsearch.errors import StoppedError
 from peftsearch.formats import Feature, Format
@@ -121,12 +122,13 @@ class _Meter:
 
     def each(self, wanted: Sequence[tuple[int, ...]], *, scored: bool) -> Iterator[Sample]:
         """Measure several, as many at a time as there are processes, one in each of them."""
-        for start in range(0, len(wanted), ranks.size()):
+        at_once = 1 if is_sharded(self.model) else ranks.size()
+        for start in range(0, len(wanted), at_once):
             if self.session.interrupt.requested:
                 number = self.session.interrupt.signal_number or signal.SIGTERM
                 raise StoppedError(number, "Stopped while measuring.")
-            now = wanted[start : start + ranks.size()]
-            # Who has none left measures the last one too: a sharded model computes in step.
+            now = wanted[start : start + at_once]
+            # Who has none left measures the last one too, and nobody asks.
             own = now[min(ranks.rank(), len(now) - 1)]
             yield from ranks.gathered(self.one(own, scored=scored))[: len(now)]
 

@@ -102,6 +102,15 @@ def test_two_processes_do_what_one_does(config: Path, alone: Path, tmp_path: Pat
     assert steps == list(range(1, 25))  # one process writes
 
 
+@pytest.mark.slow
+def test_a_backbone_in_shards(config: Path, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ("--devices", "2", "--set", "shard=true", "--quiet")
+    done = run("run", "--config", config, "--out", out, *words)
+    assert (done.code, done.out, done.err) == (0, f"{out}\n", "")
+    same(out, alone)
+
+
 def test_killed_stopped_and_gone_on_with(config: Path, alone: Path, tmp_path: Path) -> None:
     """SIGKILL of one process, then SIGTERM to the other, then another launcher."""
     out = tmp_path / "run"
