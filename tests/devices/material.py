@@ -119,3 +119,19 @@ def wait_for(events: Path, stage: str, step: int, process: Any) -> None:
 def run(*words: str | Path, launcher: tuple[str, ...] = (), **more: str) -> Command:
     """Run the command to its end."""
     return finish(start(*words, launcher=launcher, **more))
+
+
+def in_processes(count: int, script: str, folder: Path) -> list[dict[str, Any]]:
+    """Run a script beside this file in several processes; return what each leaves, by rank."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    process = subprocess.Popen(
+        [sys.executable, *launcher, str(Path(__file__).with_name(script)), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    done = finish(process)
+    assert done.code == 0, done.err
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(count)]

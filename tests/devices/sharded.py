@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def main() -> None:
             if method != "none":
                 found[name][method] = [trained(model, method) for model in (cut, whole)]
     ranks.part()
-    sys.stdout.write(json.dumps(found) + "\n")
+    Path(sys.argv[1], f"{ranks.rank()}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peftsearch.catalogue import method_facts
-from tests.devices.material import LIMIT, environment
+from tests.devices.material import in_processes
 
 METHODS = sorted(set(method_facts()) - {"none"})
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(Path(__file__).with_name("sharded.py"))],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=LIMIT,
-        start_new_session=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert len(said) == 2
-    return dict(said[0])
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return in_processes(2, "sharded.py", tmp_path_factory.mktemp("sharded"))[0]
 
 
 @pytest.mark.parametrize("family", ["t5", "bert"])

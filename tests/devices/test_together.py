@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,28 +10,16 @@ import torch
 from peftsearch import ranks
 from peftsearch.devices.slices import slice_of
 from peftsearch.errors import PeftSearchError
-from tests.devices.material import LIMIT, environment
+from tests.devices.material import in_processes
 from tests.devices.worker import ROWS
 
 COUNT = 3
 
 
 @pytest.fixture(scope="module")
-def found() -> list[dict[str, Any]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of three processes says, by rank."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(COUNT)]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(Path(__file__).with_name("worker.py"))],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=LIMIT,
-        start_new_session=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return sorted(said, key=lambda each: int(each["rank"]))
+    return in_processes(COUNT, "worker.py", tmp_path_factory.mktemp("together"))
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(7, [2, 2, 3]), (2, [0, 1, 1]), (1, [0, 0, 1])])
