@@ -19,7 +19,7 @@ from tests.pipeline.material import SHORT, build
 #: Seconds after which a command that still runs is killed, with all its processes.
 LIMIT = 600
 ROOT = Path(__file__).resolve().parents[2]
-#: What is found here as ``sitecustomize`` leaves out the report and most baselines.
+#: Goes on the path of commands: they leave out the report and most baselines.
 SHORT_RUNS = Path(__file__).parent / "short"
 
 
