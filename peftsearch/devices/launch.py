@@ -74,7 +74,7 @@ def launch(count: int, words: Sequence[str]) -> Ended:
         count: How many.
         words: What follows ``peftsearch``.
     """
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     command = [sys.executable, "-m", "peftsearch", *words]

@@ -30,7 +30,7 @@ def summed(tensors: Sequence[Tensor]) -> list[Tensor]:
         buffer = torch.cat([tensors[i].detach().flatten() for i in here])
         with ranks.connected() as dist:
             dist.all_reduce(buffer)
-        parts = buffer.split([tensors[i].numel() for i in here])
+        parts = torch.split(buffer, [tensors[i].numel() for i in here])
         for i, part in zip(here, parts, strict=True):
             found[i] = part.view_as(tensors[i]).to(tensors[i].dtype)
     return found

@@ -39,7 +39,7 @@ def _inside_shard(layer: nn.Module, model: nn.Module) -> bool:
         layer is part
         for module in model.modules()
         if isinstance(module, FSDPModule)
-        for part in module.modules()  # type: ignore[attr-defined]
+        for part in module.modules()
     )
 
 

@@ -93,7 +93,7 @@ class PeftLayer(nn.Module):
 def whole(weight: Tensor) -> Tensor:
     """Return a backbone's weight; where its layer is in shards, gathered by all processes."""
     gather = getattr(weight, "full_tensor", None)
-    return weight if gather is None else gather()  # type: ignore[no-any-return]
+    return weight if gather is None else gather()
 
 
 def add_product(y: Tensor, hidden: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
