@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from peftsearch import config as configuration
-from peftsearch import front
+from peftsearch import front, ranks
+from peftsearch.config import RunConfig
+from peftsearch.errors import ConfigError
 from peftsearch.pipeline import Summary
 from peftsearch.rundir import RunDir
 
@@ -47,9 +50,24 @@ def run(
         settings = configuration.resume(stored, file, os.environ, flags)
     else:
         settings = configuration.resolve(file, os.environ, flags)
+    settings = _on_devices(settings, options.get("devices"))
     return front.run(
         settings,
         out=Path(out) if out else None,
         resume=Path(resume) if resume else None,
         command=["peftsearch.run"],
     )
+
+
+def _on_devices(settings: RunConfig, wanted: int | None) -> RunConfig:
+    """Go on as many devices as a launcher has started this program on.
+
+    Raises:
+        ConfigError: Others were asked for: a function cannot start the program that calls it.
+    """
+    ranks.join()
+    if wanted not in (None, ranks.size()):
+        message = f"devices is {wanted}, and this program runs in {ranks.size()} processes."
+        hint = f"accelerate launch --num_processes {wanted} YOUR_PROGRAM.py, or --devices."
+        raise ConfigError(message, hint)
+    return replace(settings, devices=ranks.size())

@@ -54,6 +54,9 @@ class Console:
         quiet: Print nothing but the result's shortest form, warnings and errors.
         as_json: Print the result as one JSON object.
         environ: Environment variables; those of the process when absent.
+
+    Attributes:
+        muted: Print nothing at all: another process of the same run speaks.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Console:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
+        self.muted = False
         self.quiet = quiet
         self.as_json = as_json
         self.plain = is_plain(sys.stderr, environ)
@@ -84,7 +88,7 @@ class Console:
             text = brief
         else:
             text = "\n".join(to_plain(line) if self._plain_result else line for line in lines)
-        if text:
+        if text and not self.muted:
             _write(sys.stdout, text)
 
     def note(self, text: str) -> None:
@@ -111,6 +115,8 @@ class Console:
         self._tell(text.rstrip())
 
     def _tell(self, text: str, style: str = "") -> None:
+        if self.muted:
+            return
         if self.plain:
             _write(sys.stderr, to_plain(text))
         else:

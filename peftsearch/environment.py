@@ -51,7 +51,7 @@ def hardware() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "machine": platform.machine(),
-        "cpus": _cpus(),
+        "cpus": cpu_count(),
         "memory_bytes": _memory_bytes(),
         "accelerators": _accelerators(),
     }
@@ -62,7 +62,7 @@ def hub(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     environ = os.environ if environ is None else environ
     home = environ.get("HF_HOME") or str(Path("~/.cache/huggingface").expanduser())
     return {
-        "endpoint": _without_secrets(environ.get("HF_ENDPOINT", "https://huggingface.co")),
+        "endpoint": without_secrets(environ.get("HF_ENDPOINT", "https://huggingface.co")),
         "home": home,
         "offline": any(
             environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE
@@ -70,8 +70,8 @@ def hub(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def _cpus() -> int:
-    """Processors this process may use, which in a container are fewer than the machine has."""
+def cpu_count() -> int:
+    """Return how many processors this process may use, in a container not all of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -104,7 +104,7 @@ def _accelerators() -> list[dict[str, Any]]:
     return found
 
 
-def _without_secrets(address: str) -> str:
+def without_secrets(address: str) -> str:
     """Drop user name, password and query from an address."""
     try:
         parts = urlsplit(address)

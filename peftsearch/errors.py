@@ -91,3 +91,7 @@ class StoppedError(PeftSearchError):
         super().__init__(message)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
+
+
+class LostError(PeftSearchError):
+    """Another process of a run on several devices has ended; the run can be resumed (exit 1)."""

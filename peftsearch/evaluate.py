@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from peftsearch import ranks
+from peftsearch.devices.sharding import is_sharded
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks import metrics
@@ -19,17 +21,21 @@ _BATCH = 64
 def predictions(
     session: Session, model: torch.nn.Module, task_format: Format, features: Sequence[Feature]
 ) -> list[Answer]:
-    """Return one prediction per row, in order."""
+    """Return one prediction per row, in order; of several processes each predicts a share."""
     model.eval()
     found: list[Answer] = []
     # Rows of like length together: less padding, the same predictions.
     order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
-    for start in range(0, len(order), _BATCH):
-        rows = [features[i] for i in order[start : start + _BATCH]]
+    own = order if is_sharded(model) else order[ranks.rank() :: ranks.size()]
+    for start in range(0, len(own), _BATCH):
+        rows = [features[i] for i in own[start : start + _BATCH]]
         batch = session.to_device(task_format.collate(rows))
         with session.accelerator.autocast():
             found.extend(task_format.predict(model, batch))
-    placed = dict(zip(order, found, strict=True))
+    # By the number of the row, so that nothing is padded to equal shares or counted twice.
+    placed: dict[int, Answer] = {}
+    for part in ranks.gathered(dict(zip(own, found, strict=True))):
+        placed |= part
     return [placed[i] for i in range(len(features))]
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from peftsearch import pipeline
+from peftsearch import pipeline, ranks
 from peftsearch.budget import several
 from peftsearch.compare import compare
 from peftsearch.config import RunConfig
@@ -84,6 +84,13 @@ def plan(config: RunConfig) -> dict[str, dict[str, Any]]:
 
 
 def _check(config: RunConfig) -> None:
+    ranks.join()
+    if ranks.size() > 1:
+        raise ConfigError(
+            f"Several devices work on one budget at a time, and {config.budget} are several.",
+            "Run the largest with --set search.budgets=B,C, and then each of the others with "
+            "--set search.shared=RUN.",
+        )
     if config.architecture is not None:
         message = f"One architecture has one size, and {config.budget} are several budgets."
         raise ConfigError(message, "Give one --budget.")

@@ -7,10 +7,12 @@ stage is skipped when a run is resumed.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peftsearch import ranks
 from peftsearch.budget import parse
 from peftsearch.config import RunConfig
 from peftsearch.environment import hardware, versions
@@ -19,8 +21,11 @@ from peftsearch.garbage import frozen_heap
 from peftsearch.interrupt import Interrupt
 from peftsearch.planning import plan
 from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
+from peftsearch.tracking import Tracking, require_trackers
 
 __all__ = ["Summary", "plan", "run", "run_stage"]
+#: Stages of the leading process alone: the others have nothing to compute there, and end.
+_ALONE = ("export", "report")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Summary:
 
     Attributes:
         run_dir: Where everything lies.
-        summary: The content of ``summary.json``.
+        summary: The content of ``summary.json``; empty in all processes of a run but the first,
+            which end before it is written.
     """
 
     run_dir: Path
@@ -57,12 +63,15 @@ def run(
         PeftSearchError: See :mod:`peftsearch.errors`.
     """
     parse(config.budget)
-    directory = RunDir.open_existing(resume) if resume else RunDir.create(config, out)
-    with directory:
+    require_trackers(config.track)
+    ranks.join()
+    with RunDir.shared(
+        lambda: RunDir.open_existing(resume) if resume else RunDir.create(config, out)
+    ) as directory:
         runner = _Runner(directory, config, listener)
         if not resume:
             runner.manifest.update(command=command or [])
-        with runner, Interrupt() as interrupt:
+        with runner, Interrupt(config.max_seconds, config.grace_seconds) as interrupt:
             try:
                 runner.stage("prepare", interrupt)
             except PeftSearchError as error:
@@ -72,7 +81,8 @@ def run(
                 raise
             for stage in STAGES[1:]:
                 runner.stage(stage, interrupt)
-        return Summary(directory.path, directory.read_json("summary.json"))
+        summary = directory.read_json("summary.json") if ranks.leads() else {}
+        return Summary(directory.path, summary)
 
 
 def run_stage(
@@ -105,10 +115,12 @@ def run_stage(
         # From the files alone and beside a run that is still going: no lock, no manifest.
         _write_report(RunDir.open_existing(run_dir, lock=False), formats)
         return
+    if name != "export":  # one process writes exports, as many as a launcher may have started
+        ranks.join()
     with (
-        RunDir.open_existing(run_dir) as directory,
+        RunDir.shared(lambda: RunDir.open_existing(run_dir)) as directory,
         _Runner(directory, directory.config(), listener) as runner,
-        Interrupt() as interrupt,
+        Interrupt(grace_seconds=runner.config.grace_seconds) as interrupt,
     ):
         needed = STAGES[: STAGES.index(name)] if name != "export" else ("prepare",)
         runner.stage("prepare", interrupt)
@@ -129,16 +141,22 @@ class _Runner:
     def __init__(self, directory: RunDir, config: RunConfig, listener: Listener | None) -> None:
         self.directory, self.config = directory, config
         self.manifest = directory.manifest()
-        self.events = Events(directory.path, listener)
+        self.events = Events(directory.path, listener if ranks.leads() else None)
         self._work: Any = None
+        self._tracking: Tracking | None = None
+        ranks.wait()  # until everyone has read the manifest, nobody goes on to change it
 
     def __enter__(self) -> _Runner:
         """Return itself."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close the event log."""
+        """Close the event log, and what follows it."""
         self.events.close()
+        if self._tracking is not None:
+            self._tracking.close()
+        if error[0] in (None, StoppedError):  # else others may be waiting where nobody comes
+            ranks.leave()
 
     def work(self, interrupt: Interrupt) -> Any:
         """Return the workspace; torch is imported here and not before."""
@@ -147,6 +165,10 @@ class _Runner:
             from peftsearch.workspace import Workspace
 
             session = Session(self.config, self.directory, self.events, interrupt)
+            if self.config.track and ranks.leads():
+                tell = partial(self._note, "track")
+                self._tracking = Tracking(session.accelerator, self.config, self.directory, tell)
+                self.events.tell(self._tracking)
             self._work = Workspace(session)
             self._check_data()
         return self._work
@@ -179,8 +201,22 @@ class _Runner:
                 },
             )
 
+    def _note(self, stage: str, text: str) -> None:
+        self.events.emit(stage, "note", text=text)
+
+    def whole(self, interrupt: Interrupt) -> Any:
+        """Return the workspace for exports: a backbone that was in shards stays in the memory."""
+        work = self.work(interrupt)
+        return replace(work, on_device=False) if self.config.shard else work
+
     def stage(self, name: str, interrupt: Interrupt, *, again: bool = False) -> None:
         """Run a stage unless it is done."""
+        if name in _ALONE:
+            if ranks.size() > 1:
+                self.work(interrupt)  # Accelerate connects processes, so while they are all there
+            ranks.part()
+            if not ranks.leads():
+                return
         if self.manifest.is_done(name) and not again:
             self.events.emit(name, "skip")
             return
@@ -199,7 +235,7 @@ class _Runner:
         interrupt.check(f"the end of {name}")
 
     def _compute(self, name: str, interrupt: Interrupt) -> tuple[int, int]:
-        work = self.work(interrupt)
+        work = self.whole(interrupt) if name == "export" else self.work(interrupt)
         from peftsearch.session import forget_peak, peak_bytes
         from peftsearch.stages import COMPUTE
 
@@ -215,7 +251,7 @@ class _Runner:
 
     def export(self, interrupt: Interrupt, target: str, folder: Path, **options: Any) -> None:
         """Write one export."""
-        work = self.work(interrupt)
+        work = self.whole(interrupt)
         from peftsearch.stages import export_to
 
         self.events.emit("export", "start")

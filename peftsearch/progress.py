@@ -87,7 +87,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         """Open the live block, on a terminal."""
-        if not self._console.plain and not self._console.quiet:
+        if not (self._console.plain or self._console.quiet or self._console.muted):
             self._live = Live(self._block(), console=self._console.rich, refresh_per_second=4)
             self._live.start()
         return self

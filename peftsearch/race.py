@@ -161,7 +161,7 @@ class RealTrials:
     def tidy(self) -> None:
         """Remove the checkpoints: nobody trains on."""
         for path in self.work.session.run.file("race").glob("*.checkpoint.safetensors"):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from peftsearch import ranks
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
 from peftsearch.interrupt import Interrupt
@@ -40,7 +42,8 @@ class Session:
     accelerator: Accelerator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.accelerator = make_accelerator(self.config)
+        folder = self.run.file("track") if self.config.track and ranks.leads() else None
+        self.accelerator = make_accelerator(self.config, folder)
 
     def emit(self, stage: str, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -56,8 +59,12 @@ class Session:
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
 
-def make_accelerator(config: RunConfig) -> Accelerator:
+def make_accelerator(config: RunConfig, track: Path | None = None) -> Accelerator:
     """Return an Accelerator for the configured device and precision.
+
+    Args:
+        config: The resolved configuration.
+        track: Folder of its trackers; ``None``: without them.
 
     Raises:
         MissingError: The device is not there.
@@ -81,6 +88,8 @@ def make_accelerator(config: RunConfig) -> Accelerator:
             cpu=device == "cpu",
             mixed_precision="bf16" if config.precision == "bf16" else "no",
             gradient_accumulation_steps=config.accumulation,
+            log_with=None if track is None else list(config.track),
+            project_dir=track,
         )
     finally:
         os.environ.pop("ACCELERATE_TORCH_DEVICE", None)

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftsearch import checkpoint
+from peftsearch import checkpoint, ranks
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone, head_parameters
 from peftsearch.batches import Batches
 from peftsearch.catalogue import method_facts
 from peftsearch.config import RunConfig
+from peftsearch.devices.reduce import sum_gradients
+from peftsearch.devices.slices import slice_of
 from peftsearch.errors import BudgetError, DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.injection import Insertion, insert_architecture, remove_all, state
@@ -213,7 +215,7 @@ class _Loop:
         self.model.train()
         began = time.perf_counter()
         while self.step < end and optimiser is not None:
-            seed_torch(derive(job.seed, "step", self.step))
+            seed_torch(own_seed(derive(job.seed, "step", self.step)))
             set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
             rows = [features[i] for i in order.indices(self.step)]
             loss = self._update(optimiser, task_format, rows)
@@ -238,13 +240,17 @@ class _Loop:
         accelerator = self.session.accelerator
         total = 0.0
         for part in micro_batches(rows, self.session.config.accumulation):
-            batch = self.session.to_device(task_format.collate(part))
+            own = slice_of(part)
+            batch = self.session.to_device(task_format.collate(own.rows))
             with accelerator.accumulate(self.model), accelerator.autocast():
-                loss = task_format.loss(self.model, batch)
+                loss = own.weighted(task_format.loss(self.model, batch))
                 total += float(loss.detach()) / self.session.config.accumulation
                 accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    sum_gradients(self.named.values())
                 optimiser.step()
                 optimiser.zero_grad()
+        total = ranks.total(total)
         if not finite(total):
             message = f"{self.job.name} diverged at step {self.step:,}: the loss is {total}."
             methods = self.job.architecture.methods
@@ -272,6 +278,11 @@ class _Loop:
         if self.optimiser is not None:
             checkpoint.restore_optimiser(self.optimiser, self.named, tensors)
         self.step, self.seconds, self.recent = meta["step"], meta["seconds"], meta["recent"]
+
+
+def own_seed(seed: int) -> int:
+    """Return the seed of what each process draws for itself: dropout of its own rows."""
+    return derive(seed, "rank", ranks.rank()) if ranks.rank() else seed
 
 
 def micro_batches(rows: Sequence[Feature], parts: int) -> list[Sequence[Feature]]:

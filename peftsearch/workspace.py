@@ -16,6 +16,7 @@ from peftsearch.budget import Budget, resolve
 from peftsearch.carrying import carried
 from peftsearch.catalogue import method_facts, space_path
 from peftsearch.config import RunConfig, read_yaml
+from peftsearch.devices.sharding import shard_layers
 from peftsearch.errors import ConfigError
 from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
@@ -161,11 +162,13 @@ class Workspace:
     Attributes:
         session: Configuration, directory, device.
         split_seed: Root of the choice and division of the rows; by default the seed of the run.
+        on_device: Whether the backbone goes there; else it stays in the host's memory.
         charged: What has been spent on shared weights so far, in single trainings.
     """
 
     session: Session
     split_seed: int | None = None
+    on_device: bool = True
     charged: float = 0.0
 
     @property
@@ -196,11 +199,14 @@ class Workspace:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The one copy of the backbone, on the device."""
+        """The one copy of the backbone: on the device, in shards, or in the host's memory."""
         c = self.config
         outputs = num_labels(self.task, c.model, wanted_format(c, self.task))
         backbone = load_backbone(c.model, outputs, c.precision, c.backbone)
-        backbone.model.to(self.session.device)
+        if self.on_device:
+            if c.shard:
+                shard_layers(backbone.model, self.session.device)
+            backbone.model.to(self.session.device)
         return backbone
 
     @cached_property

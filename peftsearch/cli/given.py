@@ -37,6 +37,10 @@ _KEYS: dict[str, Any] = {
     "out": o.Out,
     "precision": o.Precision,
     "device": o.Device,
+    "devices": o.Devices,
+    "max_seconds": o.MaxSeconds,
+    "grace_seconds": o.GraceSeconds,
+    "track": o.Track,
 }
 _OTHERS: dict[str, tuple[Any, Any]] = {
     "config": (o.ConfigFile, None),

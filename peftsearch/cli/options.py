@@ -254,4 +254,37 @@ Device = Annotated[
     str | None,
     option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),
 ]
+Devices = Annotated[
+    int | None,
+    option(
+        "--devices",
+        panel=HARDWARE,
+        text="Compute each batch together on this many devices of this machine. Default 1.",
+    ),
+]
+MaxSeconds = Annotated[
+    float | None,
+    option(
+        "--max-seconds",
+        panel=HARDWARE,
+        text="Save and stop after this time, resumable, as after SIGTERM. Default: never.",
+    ),
+]
+GraceSeconds = Annotated[
+    float | None,
+    option(
+        "--grace-seconds",
+        panel=HARDWARE,
+        text="Leave at the latest so long after SIGTERM, with what was saved last. Default 25.",
+    ),
+]
+Track = Annotated[
+    list[str] | None,
+    option(
+        "--track",
+        panel=OUTPUT,
+        metavar="tensorboard|wandb|mlflow",
+        text="Follow figures there too; repeatable. Default: nowhere.",
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)]

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from peftsearch import ranks
 from peftsearch.cli.given import Given, with_options
 from peftsearch.cli.rendering import plan_lines, summary_lines
 from peftsearch.cli.scaling import SCALE_OPTIONS, scale_lines, scale_of, scaled, without_scale
 from peftsearch.cli.session import Session, session
 from peftsearch.cli.stages import done, stage
+from peftsearch.cli.together import agreed, check_devices, on_devices, take_place
 from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, paste
 from peftsearch.progress import Progress
@@ -34,14 +36,23 @@ def run(given: Given) -> None:
 
 def _new_or_resumed(given: Given) -> None:
     with session(quiet=given.quiet, as_json=given.as_json, debug=given.debug) as current:
+        take_place(current)
         settings = given.resolve(current.environ)
-        current.run_dir = given.resume if given.resume is not None else claim(settings)
+        count = agreed(settings.devices, given.flags.get("devices"))
+        settings = replace(settings, devices=count)
+        check_devices(settings)
+        claimed = None if given.resume else ranks.led(lambda: claim(settings))
+        current.run_dir = given.resume or ranks.told(claimed)
+        assert current.run_dir is not None
+        more = () if given.resume else ("--out", str(current.run_dir))
         try:
-            _run(current, settings, given.resume)
+            if not on_devices(current, count, current.run_dir, *more):
+                _run(current, settings, given.resume)
         finally:
             # Nothing is written before the configuration has been checked.
             with suppress(OSError):
-                current.run_dir.rmdir()
+                if ranks.leads():
+                    current.run_dir.rmdir()
             if not current.run_dir.exists():
                 current.run_dir = None  # nothing to resume
 
@@ -58,6 +69,8 @@ def _run(current: Session, settings: RunConfig, resume: Path | None) -> None:
             command=["peftsearch", *sys.argv[1:]],
             listener=progress,
         )
+    if not ranks.leads():
+        return
     current.console.result(
         summary_lines(done.run_dir, done.summary),
         brief=str(done.run_dir),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,12 +14,15 @@ from pathlib import Path
 
 import typer
 
+from peftsearch import ranks
 from peftsearch.cli.failures import explain
 from peftsearch.console import Console
-from peftsearch.errors import PeftSearchError, StoppedError, paste
+from peftsearch.errors import LostError, PeftSearchError, StoppedError, paste
 from peftsearch.rundir import write_text
 
 LOG = "log.txt"
+#: Seconds.
+_LINGER = 1.0
 #: Settings that keep the libraries below from drawing bars and logging into this package's
 #: progress. They read them when they are imported; what the user has set stays.
 _CALM = {
@@ -74,8 +78,9 @@ def session(
         yield current
     except (typer.Exit, BrokenPipeError):
         raise
-    except StoppedError as error:
+    except (StoppedError, LostError) as error:
         _stopped(current, error.message)
+        _linger()
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         _stopped(current, "Stopped")
@@ -84,10 +89,20 @@ def session(
         if debug:
             console.traceback(traceback.format_exc())
         known = error if isinstance(error, PeftSearchError) else explain(error)
+        if not ranks.leads() and known is not error:  # it has met this alone, so it says so
+            console.muted = False
+            console.note(f"Process {ranks.rank() + 1} of this run:")
         if known is None:
             raise typer.Exit(_unexpected(current, error, debug)) from None
         console.error(known.message, known.hint)
+        _linger()
         raise typer.Exit(known.exit_code) from None
+
+
+def _linger() -> None:
+    """Let the leading process of a run finish its words: a launcher kills when one has ended."""
+    if not ranks.leads():
+        time.sleep(_LINGER)
 
 
 def _stopped(current: Session, message: str) -> None:
@@ -116,10 +131,13 @@ def _write_log(current: Session) -> Path | None:
     """Leave the traceback in the run directory, if there is one that can be written to."""
     if current.run_dir is None or not current.run_dir.is_dir():
         return None
+    if not ranks.leads():
+        return None
     path = current.run_dir / LOG
     with suppress(OSError):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         command = shlex.join(sys.argv)
-        write_text(path, f"{before}$ {command}\n{traceback.format_exc()}\n")
+        with ranks.apart():
+            write_text(path, f"{before}$ {command}\n{traceback.format_exc()}\n")
         return path
     return None

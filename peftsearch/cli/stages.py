@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from peftsearch import ranks
 from peftsearch.cli import options as o
 from peftsearch.cli import publishing
 from peftsearch.cli.session import Session, session
+from peftsearch.cli.together import agreed, check_devices, on_devices, take_place
 from peftsearch.config.values import require_known
 from peftsearch.errors import ConfigError
 from peftsearch.progress import Progress
@@ -64,8 +67,16 @@ Formats = Annotated[
 
 def stage(current: Session, name: str, run: Path, **options: Any) -> None:
     """Run one stage of the pipeline; what is needed for it must be there from earlier ones."""
-    RunDir.open_existing(run, lock=False)
+    wanted = RunDir.open_existing(run, lock=False).config()
     current.run_dir = run
+    take_place(current)
+    if name not in ("export", "report"):  # those compute on one device
+        settings = replace(wanted, devices=agreed(wanted.devices, None))
+        check_devices(settings)
+        if on_devices(current, settings.devices, run):
+            return
+    elif not ranks.leads():
+        return
     from peftsearch import pipeline
 
     with Progress(current.console) as progress:

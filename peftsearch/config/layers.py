@@ -40,7 +40,7 @@ OTHER_VARIABLES = (
     "PEFTSEARCH_SHARED",
 )
 #: Keys that do not change what a run computes, so a resumed run may be given other values.
-FREE_ON_RESUME = ("device", "out")
+FREE_ON_RESUME = ("device", "devices", "shard", "max_seconds", "grace_seconds", "track", "out")
 
 
 def variable(path: str) -> str:
@@ -122,7 +122,8 @@ def resume(
     ]
     if refused:
         raise _refusal(refused)
-    return replace(stored, device=values.get("device", stored.device))
+    free = {key: values[key] for key in FREE_ON_RESUME if key in values and key != "out"}
+    return replace(stored, **free)
 
 
 def _refusal(lines: Sequence[str]) -> ConfigError:

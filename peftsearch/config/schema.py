@@ -17,6 +17,7 @@ from peftsearch.tasks.base import FORMATS
 
 BILEVEL = ("first", "second", "single")
 PRECISIONS = ("fp32", "bf16")
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 PRESETS = ("quick", "standard", "thorough")
 
 
@@ -184,6 +185,12 @@ class RunConfig:
         out: Run directory; absent: a dated one under ``runs/``.
         precision: ``fp32`` or ``bf16``.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        devices: Devices of this machine on which each batch is computed together, >= 1.
+        shard: Whether the frozen layers are cut over the devices, for a backbone that does not fit
+            one of them.
+        max_seconds: Save and stop after this time, as after SIGTERM, > 0; absent: never.
+        grace_seconds: Leave at the latest so long after SIGTERM, >= 0.
+        track: Where figures are followed besides: ``tensorboard``, ``wandb``, ``mlflow``.
         train_rows: Train on this many rows drawn at random, >= 1; absent: on all.
         test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
         selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
@@ -213,6 +220,11 @@ class RunConfig:
     out: str | None = None
     precision: str = _choice("fp32", PRECISIONS)
     device: str = "auto"
+    devices: int = _range(1, 1)
+    shard: bool = False
+    max_seconds: float | None = _range(None, 0, above=True)
+    grace_seconds: float = _range(25.0, 0)
+    track: tuple[str, ...] = ()
     train_rows: int | None = _range(None, 1)
     test_rows: int | None = _range(None, 1)
     selection_share: float = _range(0.1, 0, 0.5, above=True)

@@ -11,7 +11,7 @@ import yaml
 
 from peftsearch import budget
 from peftsearch.config.names import Names
-from peftsearch.config.schema import Leaf
+from peftsearch.config.schema import TRACKERS, Leaf
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 
@@ -132,6 +132,9 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
         require_known(value, names.spaces, f"{where}space", "spaces")
     if leaf.path == "strategy":
         require_known(value, names.strategies, f"{where}strategy", "strategies")
+    if leaf.path == "track":
+        for name in value:
+            require_known(name, TRACKERS, f"{where}track")
     if leaf.path in ("export.targets", "exportable_to"):
         for target in value:
             require_known(target, names.exporters, f"{where}{leaf.path}", "exporters")

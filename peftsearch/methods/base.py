@@ -110,6 +110,12 @@ class PeftLayer(nn.Module):
         return x if self.mask is None else x * self.mask.to(x.dtype)
 
 
+def whole(weight: Tensor) -> Tensor:
+    """Return a backbone's weight; where its layer is in shards, gathered by all processes."""
+    gather = getattr(weight, "full_tensor", None)
+    return weight if gather is None else gather()
+
+
 def add_product(y: Tensor, hidden: Tensor, weight: Tensor, scale: float = 1.0) -> Tensor:
     """Return ``y + scale * hidden @ weight.T``, in one kernel where the types agree.
 

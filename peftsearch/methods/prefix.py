@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost
+from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost, whole
 from peftsearch.methods.norms import scale
 
 METHOD = {
@@ -63,15 +63,15 @@ class PrefixLayer(PeftLayer):
         norm = host.key_norm
         x = torch.randn(self.key.shape[0], host.outputs("k")[0].in_features).to(self.key.device)
         if norm is not None:
-            x = x * scale(norm).float()
+            x = x * whole(scale(norm)).float()
             bias = getattr(norm, "bias", None)
-            x = x if bias is None else x + bias.float()
+            x = x if bias is None else x + whole(bias).float()
         for parameter, (linear, rows) in (
             (self.key, host.outputs("k")),
             (self.value, host.outputs("v")),
         ):
-            bias = None if linear.bias is None else linear.bias[rows].float()
-            parameter.copy_(functional.linear(x, linear.weight[rows].float(), bias))
+            bias = None if linear.bias is None else whole(linear.bias)[rows].float()
+            parameter.copy_(functional.linear(x, whole(linear.weight)[rows].float(), bias))
 
     def attach(self, host: nn.Module) -> None:
         """Give the attention module its private config."""

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from peftsearch import config as configuration
+from peftsearch import ranks
 from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, paste
 from peftsearch.rundir import files
@@ -104,6 +106,20 @@ class RunDir:
             raise
         return run
 
+    @classmethod
+    def shared(cls, opened: Callable[[], RunDir]) -> RunDir:
+        """Let the leading process open a directory, and the others read and write along.
+
+        Args:
+            opened: Creates or opens it; called in the leading process.
+
+        Raises:
+            ConfigError: What that raises, in every process.
+        """
+        run = ranks.led(opened)
+        path = ranks.told(run.path if run is not None else Path())
+        return run or cls(path, lock=False)
+
     def config(self) -> RunConfig:
         """Read ``config.yaml``."""
         return configuration.load(self.path / "config.yaml")
@@ -126,6 +142,8 @@ class RunDir:
 
     def discard(self) -> None:
         """Remove the directory: it was made for a run that could not begin."""
+        if not ranks.leads():
+            return
         shutil.rmtree(self.path, ignore_errors=True)
 
     def close(self) -> None:

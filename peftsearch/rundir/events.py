@@ -28,7 +28,11 @@ class Events:
 
     def __init__(self, path: Path, listener: Listener | None = None) -> None:
         self.lines = JsonLines(path / "events.jsonl" if path.is_dir() else path)
-        self._listener = listener
+        self._listeners = [] if listener is None else [listener]
+
+    def tell(self, listener: Listener) -> None:
+        """Call another listener with every event from now on."""
+        self._listeners.append(listener)
 
     def emit(self, stage: str, event: str, **fields: Any) -> None:
         """Write one event.
@@ -40,8 +44,8 @@ class Events:
         """
         record = {"time": now(), "stage": stage, "event": event, **fields}
         self.lines.append(record)
-        if self._listener is not None:
-            self._listener(record)
+        for listener in self._listeners:
+            listener(record)
 
     def rewind(self, stage: str, step: int, **match: Any) -> None:
         """Drop the step events of a stage after ``step``, before its loop resumes there."""

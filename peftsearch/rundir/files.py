@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from peftsearch import ranks
 from peftsearch.errors import ConfigError
 
 
@@ -21,12 +22,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file lies in the same folder, because a rename is atomic only within one
     file system. After an exception ``path`` is as it was and the temporary file is gone.
 
+    Of several processes the leading one writes. It begins when all have come here, so that all
+    have seen the same files until then, and all go on when the file is there. What the others
+    write into their temporary path is lost.
+
     Args:
         path: The file to write; its folder is created.
 
     Yields:
         The path to write to; it ends like ``path``.
     """
+    ranks.wait()
+    if not ranks.leads():
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / path.name
+        ranks.wait()
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=f"-{path.name}", dir=path.parent)
     os.close(handle)
@@ -36,6 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _give_usual_mode(temporary)
         _flush(temporary)
         os.replace(temporary, path)
+        ranks.wait()
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from peftsearch import ranks
 from peftsearch.rundir.files import write_text
 
 
 class JsonLines:
     """An appendable file of JSON objects.
 
-    Opening it cuts off a torn last line. It may be used as a context manager.
+    Opening it cuts off a torn last line. It may be used as a context manager. Of several
+    processes only the leading one changes the file, and nobody waits for it.
 
     Args:
         path: The file; it is created at the first :meth:`append`.
@@ -32,6 +34,8 @@ class JsonLines:
         A number that is not finite is written as ``null``: JSON has no NaN, and the event
         that tells of a divergence must not be lost for it.
         """
+        if not ranks.leads():
+            return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
@@ -54,11 +58,12 @@ class JsonLines:
             match: Only objects with these fields and values are looked at, e.g.
                 ``stage="search"``.
         """
-        if not self.path.exists():
+        if not ranks.leads() or not self.path.exists():
             return
         self.close()
         kept = [r for r in self.read() if not _later(r, step, match)]
-        write_text(self.path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+        with ranks.apart():
+            write_text(self.path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
 
     def close(self) -> None:
         """Close the file; a later :meth:`append` opens it again."""
@@ -75,7 +80,7 @@ class JsonLines:
         self.close()
 
     def _cut_torn_line(self) -> None:
-        if not self.path.exists():
+        if not ranks.leads() or not self.path.exists():
             return
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from peftsearch import ranks
 from peftsearch.errors import ConfigError
 from peftsearch.rundir.events import now
 from peftsearch.rundir.files import read_json, write_json
@@ -88,7 +89,10 @@ class Manifest:
         self.tick(stage)
 
     def _write(self) -> None:
-        write_json(self.path, self.data)
+        # Also while an error is on its way, so nobody may wait: the others do not read it again.
+        if ranks.leads():
+            with ranks.apart():
+                write_json(self.path, self.data)
 
 
 def _fresh() -> dict[str, Any]:

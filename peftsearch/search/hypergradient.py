@@ -12,17 +12,19 @@ import torch
 from torch import Tensor, nn
 
 Loss = Callable[[], Tensor]
+#: Adds gradients up over all processes of a run, where each has the loss of its own rows only.
+Sum = Callable[[Sequence[Tensor]], list[Tensor]]
 #: Length of the finite-difference step, as in DARTS.
 _STEP = 0.01
 
 
-def first_order(valid_loss: Loss, arch: Sequence[nn.Parameter]) -> list[Tensor]:
+def first_order(valid_loss: Loss, arch: Sequence[nn.Parameter], add: Sum = list) -> list[Tensor]:
     """Return the gradient at the current weights: one forward, one backward.
 
     Source: DARTS (Liu et al. 2019, arXiv 1806.09055), eq. 6 with xi = 0. Given the training
     loss instead, it is the single-level control.
     """
-    return list(torch.autograd.grad(valid_loss(), list(arch)))
+    return add(torch.autograd.grad(valid_loss(), list(arch)))
 
 
 def second_order(
@@ -31,6 +33,7 @@ def second_order(
     weights: Sequence[nn.Parameter],
     arch: Sequence[nn.Parameter],
     rates: Sequence[float],
+    add: Sum = list,
 ) -> list[Tensor]:
     """Return the gradient through one virtual step of gradient descent on the weights.
 
@@ -46,14 +49,15 @@ def second_order(
         weights: The weights w.
         arch: The architecture parameters a.
         rates: Rate r of the virtual step for each weight tensor.
+        add: Adds gradients up over all processes.
 
     Source: DARTS, eq. 6 to 8; the rate is per tensor, since each method has its own.
     """
     saved = [weight.detach().clone() for weight in weights]
     try:
-        down = _gradients(train_loss(), weights)
+        down = _gradients(train_loss(), weights, add)
         _move(weights, saved, [-r * d for r, d in zip(rates, down, strict=True)], 1.0)
-        grads = _gradients(valid_loss(), [*arch, *weights])
+        grads = _gradients(valid_loss(), [*arch, *weights], add)
         direct, outward = grads[: len(arch)], grads[len(arch) :]
         direction = [r * d for r, d in zip(rates, outward, strict=True)]
         norm = torch.sqrt(sum((d.double().pow(2).sum() for d in direction), torch.zeros(())))
@@ -61,9 +65,9 @@ def second_order(
             return direct
         step = _STEP / float(norm)
         _move(weights, saved, direction, step)
-        above = _gradients(train_loss(), arch)
+        above = _gradients(train_loss(), arch, add)
         _move(weights, saved, direction, -step)
-        below = _gradients(train_loss(), arch)
+        below = _gradients(train_loss(), arch, add)
     finally:
         with torch.no_grad():
             for weight, value in zip(weights, saved, strict=True):
@@ -71,11 +75,11 @@ def second_order(
     return [g - (up - lo) / (2 * step) for g, up, lo in zip(direct, above, below, strict=True)]
 
 
-def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter], add: Sum) -> list[Tensor]:
     """Return gradients, zero where the loss does not depend on a parameter."""
     found = torch.autograd.grad(loss, list(parameters), allow_unused=True)
     pairs = zip(found, parameters, strict=True)
-    return [torch.zeros_like(p) if g is None else g for g, p in pairs]
+    return add([torch.zeros_like(p) if g is None else g for g, p in pairs])
 
 
 @torch.no_grad()

@@ -18,10 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from peftsearch import checkpoint
+from peftsearch import checkpoint, ranks
 from peftsearch.backbones.base import head_parameters
 from peftsearch.batches import Batches
 from peftsearch.config import RunConfig, SearchConfig
+from peftsearch.devices.reduce import sum_gradients, summed
+from peftsearch.devices.slices import slice_of
 from peftsearch.errors import DivergedError
 from peftsearch.formats import Feature, Format
 from peftsearch.rundir import JsonLines
@@ -35,6 +37,7 @@ from peftsearch.training import (
     divergence_hint,
     make_optimiser,
     micro_batches,
+    own_seed,
     parameter_groups,
     schedule,
     set_rates,
@@ -166,11 +169,17 @@ class Search:
         limit = self.limits[seed % len(self.limits)]
         return self.supernet.gates.draw(count, now.temperature, now.exploration, limit)
 
-    def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
-        batch = self.session.to_device(self.format.collate(rows))
-        self.supernet.set(choices, len(rows), probed=probed)
+    def _loss(
+        self, rows: Sequence[Feature], choices: Tensor, stream: str, *, probed: float = 0.0
+    ) -> Tensor:
+        """Return what this process adds to the mean loss of the rows."""
+        own = slice_of(rows)
+        batch = self.session.to_device(self.format.collate(own.rows))
+        self.supernet.set(choices, len(rows), probed=probed, places=own.places)
+        if ranks.rank():  # the architectures are drawn alike everywhere, the dropout is not
+            seed_torch(own_seed(derive(self.seed, stream, self.step)))
         with self.session.accelerator.autocast():
-            return self.format.loss(self.model, batch)
+            return own.weighted(self.format.loss(self.model, batch))
 
     def _weight_step(self, optimiser: Any, now: schedules.Point, rows: Sequence[Feature]) -> float:
         """One step of the weights on hard samples; what is switched off is not even run."""
@@ -181,13 +190,15 @@ class Search:
         total = 0.0
         for part in micro_batches(rows, self.session.config.accumulation):
             with accelerator.accumulate(self.model):
-                loss = self._loss(part, choices)
+                loss = self._loss(part, choices, "weights")
                 total += float(loss.detach()) / self.session.config.accumulation
                 if loss.requires_grad:  # an empty sample without a head trains nothing
                     accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    sum_gradients(self.named.values())
                 optimiser.step()
                 optimiser.zero_grad()
-        return self._checked(total)
+        return self._checked(ranks.total(total))
 
     def _gate_step(
         self,
@@ -203,7 +214,7 @@ class Search:
         def loss(rows: Sequence[Feature], keep: bool) -> Callable[[], Tensor]:
             def compute() -> Tensor:
                 choices = self._choices(now, "gates")  # seeds what is drawn after it, too
-                value = self._loss(rows, choices, probed=self.config.probed_fraction)
+                value = self._loss(rows, choices, "gates", probed=self.config.probed_fraction)
                 if keep and not seen:
                     seen.append(float(value.detach()))
                 return value
@@ -220,15 +231,16 @@ class Search:
                 weights,
                 arch,
                 [self.rates[id(p)] * factor for p in weights],
+                summed,
             )
         else:
             rows = train_rows if self.config.bilevel == "single" else valid_rows
-            grads = hypergradient.first_order(loss(rows, True), arch)
+            grads = hypergradient.first_order(loss(rows, True), arch, summed)
         for parameter, gradient in zip(arch, grads, strict=True):
             parameter.grad = gradient
         optimiser.step()
         optimiser.zero_grad()
-        return self._checked(seen[0])
+        return self._checked(ranks.total(seen[0]))
 
     def _checked(self, loss: float) -> float:
         if not finite(loss):

@@ -7,11 +7,14 @@ architectures apart on fewer rows than the score does, and costs a text no gener
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from peftsearch import ranks
+from peftsearch.devices.sharding import is_sharded
 from peftsearch.discretise import cost_of
 from peftsearch.errors import StoppedError
 from peftsearch.formats import Feature, Format
@@ -67,7 +70,6 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     return [*found][:count]
 
 
-@torch.no_grad()
 def measure(
     session: Session,
     supernet: Supernet,
@@ -81,43 +83,70 @@ def measure(
     Raises:
         StoppedError: The user asked to stop; measuring starts anew on resume.
     """
-    model = supernet.backbone.model.eval()
-    # Rows of like length together: less padding, the same scores.
-    rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
-    batches = [
-        session.to_device(task_format.collate(rows[i : i + _BATCH]))
-        for i in range(0, len(rows), _BATCH)
-    ]
-    sizes = [len(rows[i : i + _BATCH]) for i in range(0, len(rows), _BATCH)]
-
-    def seen(candidates: tuple[int, ...], *, scored: bool) -> Sample:
-        """Measure one."""
-        if session.interrupt.signal_number is not None:
-            raise StoppedError(session.interrupt.signal_number, "Stopped while measuring.")
-        supernet.set(one_hot(list(candidates), supernet.width), _BATCH)
-        answers: list[Answer] = []
-        total = 0.0
-        for batch, size in zip(batches, sizes, strict=True):
-            with session.accelerator.autocast():
-                if scored:
-                    said, mean = task_format.assess(model, batch)
-                    answers += said
-                else:
-                    mean = float(task_format.loss(model, batch))
-            total += mean * size
-        score = metrics.score(task.metrics, references, answers)[task.metric] if scored else None
-        cost = cost_of(supernet.space, candidates)
-        return Sample(tuple(candidates), cost, total / len(rows), score)
-
-    references = [feature.reference for feature in rows]
+    meter = _Meter(session, supernet, task, task_format, features)
     cheap = task.kind != "generation"
     found = []
-    for number, candidates in enumerate(architectures, start=1):
-        found.append(seen(candidates, scored=cheap))
+    for number, sample in enumerate(meter.each(architectures, scored=cheap), start=1):
+        found.append(sample)
         session.emit(
-            "discretise", "measure", step=number, steps=len(architectures), loss=found[-1].loss
+            "discretise", "measure", step=number, steps=len(architectures), loss=sample.loss
         )
     if not cheap:
-        for i in sorted(range(len(found)), key=lambda i: found[i].loss)[:_GENERATED]:
-            found[i] = seen(found[i].candidates, scored=True)
+        best = sorted(range(len(found)), key=lambda i: found[i].loss)[:_GENERATED]
+        again = meter.each([found[i].candidates for i in best], scored=True)
+        for i, sample in zip(best, again, strict=True):
+            found[i] = sample
     return found
+
+
+class _Meter:
+    """A supernet and the rows on which it is measured."""
+
+    def __init__(
+        self,
+        session: Session,
+        supernet: Supernet,
+        task: Task,
+        task_format: Format,
+        features: Sequence[Feature],
+    ) -> None:
+        self.session, self.supernet = session, supernet
+        self.task, self.format = task, task_format
+        self.model = supernet.backbone.model.eval()
+        # Rows of like length together: less padding, the same scores.
+        rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
+        cut = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
+        self.batches = [session.to_device(task_format.collate(part)) for part in cut]
+        self.sizes = [len(part) for part in cut]
+        self.references = [feature.reference for feature in rows]
+
+    def each(self, wanted: Sequence[tuple[int, ...]], *, scored: bool) -> Iterator[Sample]:
+        """Measure several, as many at a time as there are processes, one in each of them."""
+        at_once = 1 if is_sharded(self.model) else ranks.size()
+        for start in range(0, len(wanted), at_once):
+            if self.session.interrupt.requested:
+                number = self.session.interrupt.signal_number or signal.SIGTERM
+                raise StoppedError(number, "Stopped while measuring.")
+            now = wanted[start : start + at_once]
+            # Who has none left measures the last one too, and nobody asks.
+            own = now[min(ranks.rank(), len(now) - 1)]
+            yield from ranks.gathered(self.one(own, scored=scored))[: len(now)]
+
+    @torch.no_grad()
+    def one(self, candidates: tuple[int, ...], *, scored: bool) -> Sample:
+        """Measure one architecture."""
+        self.supernet.set(one_hot(list(candidates), self.supernet.width), _BATCH)
+        answers: list[Answer] = []
+        total, score = 0.0, None
+        for batch, size in zip(self.batches, self.sizes, strict=True):
+            with self.session.accelerator.autocast():
+                if scored:
+                    said, mean = self.format.assess(self.model, batch)
+                    answers += said
+                else:
+                    mean = float(self.format.loss(self.model, batch))
+            total += mean * size
+        if scored:
+            score = metrics.score(self.task.metrics, self.references, answers)[self.task.metric]
+        cost = cost_of(self.supernet.space, candidates)
+        return Sample(tuple(candidates), cost, total / len(self.references), score)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from peftsearch import effort
+from peftsearch import effort, ranks
 from peftsearch.batches import Batches
+from peftsearch.devices.reduce import summed
+from peftsearch.devices.slices import slice_of
 from peftsearch.errors import DivergedError
 from peftsearch.race import Trials
 from peftsearch.search.loop import search_seed
@@ -89,18 +91,18 @@ def importance(work: Workspace, number: int = 0) -> Values:
     model.eval()
     try:
         for step in range(batches):
-            picked = [rows[i] for i in order.indices(step)]
+            picked = slice_of([rows[i] for i in order.indices(step)])
             choices = gates.on.unsqueeze(0).clone().requires_grad_()
-            supernet.set(choices, len(picked))
-            batch = work.session.to_device(work.format.collate(picked))
+            supernet.set(choices, len(picked.rows))
+            batch = work.session.to_device(work.format.collate(picked.rows))
             with work.session.accelerator.autocast():
-                loss = work.format.loss(model, batch)
-            if not finite(loss):
+                loss = picked.weighted(work.format.loss(model, batch))
+            if not finite(ranks.total(float(loss.detach()))):
                 raise DivergedError(
                     f"The supernet diverged: its loss on search-valid is {float(loss.detach())}.",
                     divergence_hint(work.config, methods),
                 )
-            (gradient,) = torch.autograd.grad(loss, [choices])
+            (gradient,) = summed(torch.autograd.grad(loss, [choices]))
             total += gradient[0].abs() / batches
         work.charged += effort.gate_trainings(work.config, batches)
     finally:

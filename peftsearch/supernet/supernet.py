@@ -47,12 +47,13 @@ class Bank:
         """Return the part of the choices (S, G, C) that is about this bank: (S, candidates)."""
         return choices[:, self.gate][:, list(self.candidates)]
 
-    def set(self, choices: Tensor, rows: int, weight: float | None) -> None:
+    def set(self, choices: Tensor, rows: int, places: range, weight: float | None) -> None:
         """Switch on what the choices say, for batches of ``rows`` examples.
 
         Args:
             choices: (S, G, C), one-hot.
-            rows: Examples in the next batch.
+            rows: Examples in the batch.
+            places: Those of them that are run.
             weight: Factor of the gradient that reaches the choices; ``None``: do not execute.
         """
         for layer in self.insertion.layers.values():
@@ -66,7 +67,7 @@ class Bank:
         if weight != 1:  # only of a bank that is off: zero stays zero
             mask = mask * weight
         if len(choices) > 1:
-            mask = mask[torch.arange(rows) * len(choices) // rows]  # (B, 1, size)
+            mask = mask[torch.tensor(places) * len(choices) // rows]  # (B, 1, size)
         for layer in self.insertion.layers.values():
             layer.mask = mask
 
@@ -124,7 +125,9 @@ class Supernet:
             for name, parameter in insertion.tensors()
         }
 
-    def set(self, choices: Tensor, rows: int, *, probed: float = 0.0) -> None:
+    def set(
+        self, choices: Tensor, rows: int, *, probed: float = 0.0, places: range | None = None
+    ) -> None:
         """Put hard choices (S, G, C) on the model.
 
         With S > 1 the examples of a batch of ``rows`` run different architectures, in
@@ -132,11 +135,12 @@ class Supernet:
 
         Args:
             choices: One-hot in value; may carry straight-through gradients.
-            rows: Examples in the next batch.
+            rows: Examples in the batch.
             probed: Share of the banks switched off that are executed too, masked, so that
                 gradients reach their gates. They are drawn anew at every call, and their
                 gradients weighted by one over their share, so that in expectation the gradient
                 is that of executing all of them, at a fraction of the time and memory.
+            places: Those of the examples that are run next, by default all.
         """
         on = [bool(bank.chosen(choices.detach()).any()) for bank in self.banks]
         off = [i for i, active in enumerate(on) if not active]
@@ -144,7 +148,7 @@ class Supernet:
         drawn = {off[i] for i in torch.randperm(len(off))[:count].tolist()} if count else set()
         for i, bank in enumerate(self.banks):
             probe = len(off) / count if i in drawn else None
-            bank.set(choices, rows, 1.0 if on[i] else probe)
+            bank.set(choices, rows, places or range(rows), 1.0 if on[i] else probe)
 
     def remove(self) -> None:
         """Take everything off the backbone."""

@@ -12,13 +12,15 @@ from tests.rules.sources import ROOT, modules, tree
 #: From the bottom up. A file or folder may import from its own layer and from those below.
 LAYERS = (
     "errors nearest seeds site environment garbage",
+    "ranks",
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
     "baselines card carrying config values",
     "effort",
     "rundir",
-    "checkpoint formats freezing methods session summary transfer",
+    "checkpoint formats freezing methods session summary tracking transfer",
+    "devices",
     "backbones",
     "injection saving",
     "export supernet training workspace",
@@ -47,8 +49,8 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint evaluate export formats given importing injection methods race retrain "
-    "saving search session stages strategies bench supernet testing training workspace"
+    "backbones checkpoint devices evaluate export formats given importing injection methods race "
+    "retrain saving search session stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

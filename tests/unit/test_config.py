@@ -272,6 +272,9 @@ def test_resume_keeps_what_is_stored() -> None:
     assert configuration.resume(stored, names=NAMES, **again) == stored
     moved = configuration.resume(stored, names=NAMES, flags={"device": "cuda:1"})
     assert moved == replace(stored, device="cuda:1")
+    free: dict[str, Any] = {"devices": 2, "max_seconds": 60.0, "grace_seconds": 5.0}
+    free["track"] = ("wandb",)
+    assert configuration.resume(stored, names=NAMES, flags=free) == replace(stored, **free)
 
 
 def test_resume_refuses_other_values_and_shows_them() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -76,6 +77,41 @@ def test_a_second_sigterm_waits_like_the_first() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(StoppedError, match="Stopped at search step 7; saved"):
             interrupt.check("search step 7")
+
+
+def test_the_time_is_over() -> None:
+    with Interrupt(max_seconds=1000) as interrupt:
+        assert not interrupt.requested
+    with Interrupt(max_seconds=0.01) as interrupt:
+        time.sleep(0.02)
+        assert interrupt.requested
+        with pytest.raises(StoppedError, match=r"Stopped at step 7 after 0\.01 s; saved") as error:
+            interrupt.check("step 7")
+    assert error.value.exit_code == 143
+
+
+def test_the_grace_after_sigterm_is_over() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+
+    def step_that_does_not_end() -> None:
+        with Interrupt(grace_seconds=0.01):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    message = r"Stopped 0\.01 s after SIGTERM; what was saved last is kept"
+    with pytest.raises(StoppedError, match=message) as error:
+        step_that_does_not_end()
+    assert error.value.exit_code == 143
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_ctrl_c_has_no_grace() -> None:
+    with Interrupt(grace_seconds=0.0) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        with pytest.raises(StoppedError):
+            interrupt.check("anywhere")
 
 
 def test_handlers_are_given_back() -> None:

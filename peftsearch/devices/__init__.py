@@ -1,0 +1,1 @@
+"""One search on several devices: slices of a batch, sums over all, and the processes themselves."""
