@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -164,6 +164,10 @@ class Workspace:
         """The four splits."""
         return tasks.split(self.data, self._row_seed, self.config.selection_share)
 
+    def forget_test(self) -> None:
+        """Drop every test row of this process, for what must not be able to look at one."""
+        self.splits = replace(self.splits, test=[], more_tests={})
+
     @property
     def _row_seed(self) -> int:
         return self.config.seed if self.split_seed is None else self.split_seed
@@ -171,7 +175,8 @@ class Workspace:
     @cached_property
     def backbone(self) -> Backbone:
         """The one copy of the backbone, on the device."""
-        backbone = load_backbone(self.config.model, num_labels(self.task), self.config.precision)
+        c = self.config
+        backbone = load_backbone(c.model, num_labels(self.task), c.precision, c.dropout)
         backbone.model.to(self.session.device)
         return backbone
 

@@ -72,22 +72,32 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
     return AutoModelForSequenceClassification
 
 
-def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
+def load_backbone(
+    name: str, num_labels: int, precision: str = "fp32", dropout: float | None = None
+) -> Backbone:
     """Load weights and tokenizer, freeze the model, find its sites; arguments as below."""
-    backbone = wrap(name, load_model(name, num_labels, precision), load_tokenizer(name))
+    model = load_model(name, num_labels, precision, dropout)
+    backbone = wrap(name, model, load_tokenizer(name))
     backbone.reset_head(0)
     return backbone
 
 
-def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
+def load_model(
+    name: str, num_labels: int, precision: str = "fp32", dropout: float | None = None
+) -> Any:
     """Load a model for a task, without its tokenizer.
 
     Args:
         name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
         num_labels: Labels of the task; 1 for a regression. Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
+        dropout: Every dropout rate of the model, in [0, 1); ``None``: its own.
     """
     config = load_config(name)
+    if dropout is not None:
+        for key, value in vars(config).items():
+            if "dropout" in key and isinstance(value, float | int):
+                setattr(config, key, dropout)
     cls = _prepare(config, num_labels)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)

@@ -18,6 +18,7 @@ from peftsearch.cli import (
     looking,
     running,
     stages,
+    tuning,
 )
 from peftsearch.console import Console, is_plain
 
@@ -47,6 +48,15 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
         running.plan,
         _RUN,
         ("peftsearch plan", "peftsearch plan --model t5-base --task rte --budget 1% --json"),
+    ),
+    (
+        "tune",
+        tuning.tune,
+        _RUN,
+        (
+            "peftsearch tune --trials 20",
+            "peftsearch tune --model t5-base --task rte --trials 60 --workers 2 --out tuning",
+        ),
     ),
     ("search", stages.search, _STAGES, ("peftsearch search runs/NAME",)),
     ("discretise", stages.discretise, _STAGES, ("peftsearch discretise runs/NAME",)),

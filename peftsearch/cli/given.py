@@ -82,16 +82,22 @@ class Given:
         return configuration.resume(stored, self.config, environ, self.flags, overrides)
 
 
-def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable[..., None]:
+def with_options(
+    body: Callable[..., None],
+    *first: tuple[str, Any],
+    more: Mapping[str, tuple[Any, Any]] | None = None,
+) -> Callable[..., None]:
     """Return a command with all shared options; they are written down once, for every command.
 
     Args:
         body: Called with what was typed, and with the arguments by name.
         first: Names and kinds of the arguments that come before the options.
+        more: Kinds and defaults of the command's own options, by name.
     """
+    own = more or {}
 
     def command(**values: Any) -> None:
-        arguments = {name: values.pop(name) for name, _ in first}
+        arguments = {name: values.pop(name) for name in (*dict(first), *own)}
         typed = {key: values.pop(_name(key)) for key in _KEYS}
         flags = {
             key: str(value) if isinstance(value, Path) else value
@@ -102,6 +108,7 @@ def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable
 
     kinds = {
         **dict(first),
+        **{name: kind for name, (kind, _) in own.items()},
         **{_name(key): kind for key, kind in _KEYS.items()},
         **{name: kind for name, (kind, _) in _OTHERS.items()},
     }
@@ -109,7 +116,7 @@ def with_options(body: Callable[..., None], *first: tuple[str, Any]) -> Callable
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_default(name, first),
+            default=own[name][1] if name in own else _default(name, first),
             annotation=kind,
         )
         for name, kind in kinds.items()

@@ -32,7 +32,7 @@ LAYERS = (
     "planning",
     "pipeline",
     "api",
-    "bench",
+    "bench tune",
     "cli",
     "__main__",
 )
