@@ -118,6 +118,8 @@ PrintCommand = Annotated[
 ]
 #: For tests, and for those who know what a trial says: see ``peftsearch/tune/child.py``.
 TrialModule = Annotated[str, option("--trial-module", hidden=True, text="Module run as a trial.")]
+#: Of a worker that another process began, which writes what was found itself.
+Member = Annotated[bool, option("--member", hidden=True, text="Write nothing at the end.")]
 
 #: Kinds and defaults by name.
 OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -135,5 +137,6 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "patience": (Patience, 300.0),
     "attempts": (Attempts, 3),
     "print_worker_command": (PrintCommand, False),
+    "member": (Member, False),
     "trial_module": (TrialModule, "peftsearch.tune.child"),
 }

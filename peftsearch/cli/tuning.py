@@ -47,6 +47,8 @@ def _tune(given: Given, **options: Any) -> None:
             _print_command(current, words, out, url)
             return
         found = _tuned(current, settings, out, url, options, words)
+        if found is None:
+            return
         page = out / "report" / "tune.html"
         data = {"out": str(out), "report": str(page), **found}
         current.console.result(tune_lines(found, out, page), brief=str(out), data=data)
@@ -82,8 +84,8 @@ def _tuned(
     url: str,
     options: Mapping[str, Any],
     words: Sequence[str],
-) -> dict[str, Any]:
-    """Work, alone or with others, and write what was found."""
+) -> dict[str, Any] | None:
+    """Work, alone or with others, and write what was found; a member writes nothing."""
     from peftsearch.tune import campaign
 
     plan = campaign.plan_of(settings, options)
@@ -100,13 +102,14 @@ def _tuned(
     current.console.note(f"Study {plan.name} in {out}: {plan.trials} trials")
     try:
         if options["workers"] == 1:
-            return campaign.work(team, plans, options["max_seconds"])
+            desks = campaign.work(team, plans, options["max_seconds"])
+            return None if options["member"] else campaign.finish(team, desks)
         current.console.note(
             f"{options['workers']} workers: which trial comes first is left to chance, so two "
             "such studies differ; --workers 1 repeats exactly."
         )
         own = _of_worker(words, out)
-        return campaign.lead(team, plans, own, options["workers"])
+        return campaign.finish(team, campaign.lead(team, plans, own, options["workers"]))
     except StoppedError:
         if not any(out.rglob("trials.csv")):
             current.console.note("No trial has ended yet.")
@@ -139,7 +142,7 @@ def _again(words: Sequence[str], out: Path, url: str) -> str:
 
 def _of_worker(words: Sequence[str], out: Path) -> list[str]:
     """Return the words of one worker of many; it finds the storage in its environment."""
-    return [*_dropped(words, _NOT_PASSED, _FLAGS), "--out", str(out), "--workers", "1", "--quiet"]
+    return [*_dropped(words, _NOT_PASSED, _FLAGS), "--out", str(out), "--member"]
 
 
 def _print_command(current: Session, words: Sequence[str], out: Path, url: str) -> None:

@@ -80,12 +80,11 @@ def baselines_of(plan: Plan) -> list[Plan]:
     return [each for each in found if each.space]
 
 
-def work(team: Team, plans: Sequence[Plan], max_seconds: float | None) -> dict[str, Any]:
-    """Be one worker until the studies are complete; return the content of ``tune.json``.
+def work(team: Team, plans: Sequence[Plan], max_seconds: float | None = None) -> list[Desk]:
+    """Be one worker until the studies are complete; return them.
 
     Raises:
         StoppedError: Asked to stop; what is there so far is written.
-        PeftSearchError: Not one trial came to its end.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -99,11 +98,11 @@ def work(team: Team, plans: Sequence[Plan], max_seconds: float | None) -> dict[s
             with suppress(PeftSearchError):
                 results.write(team.out, desks, hidden(team.url))
             raise
-    return _finish(team, desks)
+    return desks
 
 
-def lead(team: Team, plans: Sequence[Plan], words: Sequence[str], workers: int) -> dict[str, Any]:
-    """Let several workers work; return the content of ``tune.json``.
+def lead(team: Team, plans: Sequence[Plan], words: Sequence[str], workers: int) -> list[Desk]:
+    """Let several workers work until the studies are complete; return them.
 
     Args:
         team: What they have in common.
@@ -113,13 +112,13 @@ def lead(team: Team, plans: Sequence[Plan], words: Sequence[str], workers: int) 
 
     Raises:
         StoppedError: Asked to stop.
-        PeftSearchError: No worker came to its end, or not one trial.
+        PeftSearchError: No worker came to its end.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with Interrupt() as interrupt:
         desks = _desks(team, plans, lambda: interrupt.check("the beginning"))
         crew.run(words, workers, team.url, interrupt)
-    return _finish(team, desks)
+    return desks
 
 
 def _desks(team: Team, plans: Sequence[Plan], stop: Callable[[], None]) -> list[Desk]:
@@ -158,8 +157,8 @@ def _require(out: Path, mark: Mapping[str, Any]) -> None:
         raise ConfigError(message, "Choose another folder with --out DIR.")
 
 
-def _finish(team: Team, desks: Sequence[Desk]) -> dict[str, Any]:
-    """Write everything.
+def finish(team: Team, desks: Sequence[Desk]) -> dict[str, Any]:
+    """Write everything; return the content of ``tune.json``.
 
     Raises:
         PeftSearchError: No trial has a score.

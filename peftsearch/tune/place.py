@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,9 @@ from typing import Any
 def machine() -> str:
     """Return a name under which process numbers mean the same processes."""
     parts = [socket.gethostname()]
-    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-                 lambda: os.readlink("/proc/self/ns/pid")):  # fmt: skip
-        try:
-            parts.append(read())
-        except OSError:
-            continue  # not Linux: the name alone
+    with suppress(OSError):  # not Linux: the name alone
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
     return "/".join(parts)
 
 
@@ -66,4 +64,4 @@ class Place:
         """Whether the holder of a lease ran on this machine and is surely gone."""
         if lease["host"] != self.host:
             return False
-        return started(int(lease["pid"])) != lease["began"]
+        return started(int(lease["pid"])) != str(lease["began"])

@@ -86,7 +86,7 @@ def _row(trial: FrozenTrial) -> Row:
 
 
 def best_of(rows: Sequence[Row]) -> Row | None:
-    """Return the complete trial of the highest score; of equal ones the smallest, then the first."""
+    """Return the complete trial of the highest score; of equal ones the smallest."""
     complete = [row for row in rows if row.state == "complete"]
     return min(complete, key=lambda r: (-_of(r), r.num_params or 0, r.number), default=None)
 

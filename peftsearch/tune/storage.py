@@ -119,13 +119,15 @@ def open_storage(url: str) -> Opened:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # No connection is kept: trials take long, and servers restart meanwhile.
+        options: dict[str, Any] = {"poolclass": sqlalchemy.NullPool}
         if path is None:
-            mutex, options = of_server(sqlalchemy.make_url(url)), {"pool_pre_ping": True}
+            mutex = of_server(sqlalchemy.make_url(url))
         elif url.startswith("journal:"):
-            mutex, options = of_shared_file(path), {}
+            mutex = of_shared_file(path)
         else:
             refuse_network(path)
-            mutex, options = of_file(path), {"connect_args": {"timeout": 60}}
+            mutex, options["connect_args"] = of_file(path), {"timeout": 60}
         with mutex(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return Opened(_open(url, path, options), mutex, hidden(url))
