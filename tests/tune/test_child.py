@@ -37,7 +37,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 def trial(material: Material, folder: Path, *answers: str, baseline: str = "", **more: Any) -> Any:
     """Run a trial in this process; return its line and its result."""
-    config = configuration.to_mapping(material.config(search={"steps": 4}, **more))
+    config = configuration.to_mapping(material.config(search={"steps": 4}, trainings=6, **more))
     job = {"config": config, "folder": str(folder), "shares": [0.5, 1.0], "baseline": baseline}
     wire = Wire(*answers)
     return wire, child.run(job, wire)  # type: ignore[arg-type]
