@@ -16,8 +16,9 @@ from optuna.storages.journal import JournalFileSymlinkLock
 
 #: Returns a context in which no other worker of the storage is in one.
 Mutex = Callable[[], AbstractContextManager[None]]
-#: Seconds after which a server takes the lock from a worker whose machine has gone.
-_GONE = 30
+#: Seconds after which the lock is taken from a worker whose machine has gone. A section takes a
+#: fraction of one, but much longer on a machine that is overloaded.
+_GONE = 120
 _NAME = "peftsearch tune"
 _KEY = 0x7065667473  # "pefts"
 
@@ -34,7 +35,7 @@ def of_file(path: Path) -> Mutex:
 
 
 def of_shared_file(path: Path) -> Mutex:
-    """Return a lock that holds on network file systems; one left behind is taken after 30 s."""
+    """Return a lock that holds on network file systems; one left behind is taken after 120 s."""
 
     @contextmanager
     def section() -> Iterator[None]:

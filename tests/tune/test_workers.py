@@ -38,8 +38,8 @@ def _check(desk: Desk, log: Path, trials: int, lost: int) -> None:
 def test_four_workers_one_killed_and_the_database_restarted(
     postgres: Server, tmp_path: Path
 ) -> None:
-    url, out, log, trials = postgres.database(), tmp_path / "out", tmp_path / "log", 20
-    environ = {"STUB_SLEEP": "0.4", "STUB_LOG": str(log)}
+    url, out, log, trials = postgres.database(), tmp_path / "out", tmp_path / "log", 12
+    environ = {"STUB_SLEEP": "0.3", "STUB_LOG": str(log)}
     crew = [
         worker(out, url, trials, "--member", "--pruner", "none", "--lease", "20", **environ)
         for _ in range(4)
@@ -50,7 +50,7 @@ def test_four_workers_one_killed_and_the_database_restarted(
         mine = _running_of(victim.pid, log)
         wait_for(lambda: bool(mine()))
         victim.kill()
-        wait_for(lambda: len(begun(log)) >= 14)
+        wait_for(lambda: len(begun(log)) >= 10)
         postgres.restart()
         codes = [each.wait(400) for each in crew]
     finally:
@@ -58,7 +58,6 @@ def test_four_workers_one_killed_and_the_database_restarted(
     assert codes == [-signal.SIGKILL, 0, 0, 0], said
     (desk,) = campaign.work(team(out, url), [plan(trials, pruner="none")])
     _check(desk, log, trials, lost=1)
-    assert any("does not answer" in text for text in said) or not any(said)
 
 
 def _running_of(pid: int, log: Path) -> Any:
