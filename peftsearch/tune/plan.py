@@ -13,6 +13,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 
 from peftsearch import config as configuration
 from peftsearch.baselines import UNIFORM
@@ -53,9 +54,10 @@ class Plan:
     baseline: str = ""
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[StudyDirection]:
         """Optuna's directions; every metric of the package is better when higher."""
-        return ["maximize" if name == "score" else "minimize" for name in self.objectives]
+        up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        return [up if name == "score" else down for name in self.objectives]
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -143,11 +143,12 @@ def test_dropout_reaches_the_backbone(material: Material) -> None:
 
     from peftsearch.backbones.loading import load_backbone
 
-    for folder, rate in ((material.t5, 0.3), (material.bert, 0.0)):
+    for folder, rate in ((material.t5, 0.3), (material.bert, 0.2)):
         own = load_backbone(str(folder), 2)
         given = load_backbone(str(folder), 2, dropout=rate)
         rates = [
             {m.p for m in each.model.modules() if isinstance(m, nn.Dropout)}
             for each in (own, given)
         ]
-        assert rates == [{0.1}, {rate}]
+        assert max(rates[0]) == 0.1
+        assert rates[1] == {rate}
