@@ -6,11 +6,11 @@ stage is skipped when a run is resumed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from peftsearch import ranks
 from peftsearch.budget import parse
@@ -23,9 +23,11 @@ from peftsearch.planning import plan
 from peftsearch.rundir import STAGES, Events, Listener, RunDir, write_json
 from peftsearch.tracking import Tracking, require_trackers
 
-__all__ = ["Summary", "plan", "run", "run_stage"]
+__all__ = ["Summary", "plan", "run", "run_blind", "run_stage"]
 #: Stages of the leading process alone: the others have nothing to compute there, and end.
 _ALONE = ("export", "report")
+
+Verdict = TypeVar("Verdict")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,38 @@ def run(
         return Summary(directory.path, summary)
 
 
+def run_blind(
+    config: RunConfig,
+    run_dir: Path,
+    stages: Sequence[str],
+    judge: Callable[[Any], Verdict],
+    *,
+    listener: Listener | None = None,
+) -> Verdict:
+    """Run the first stages of a run without its test rows, or what is left of them, and judge.
+
+    Args:
+        config: The resolved configuration.
+        run_dir: Where the run lies, or is to lie.
+        stages: Which.
+        judge: Called with the workspace when they are done.
+        listener: Called with every event.
+
+    Returns:
+        What the judge returns.
+    """
+    there = (run_dir / "config.yaml").is_file()
+    directory = RunDir.open_existing(run_dir) if there else RunDir.create(config, run_dir)
+    with (
+        directory,
+        _Runner(directory, config, listener, blind=True) as runner,
+        Interrupt() as interrupt,
+    ):
+        for stage in stages:
+            runner.stage(stage, interrupt)
+        return judge(runner.work(interrupt))
+
+
 def run_stage(
     name: str,
     run_dir: Path,
@@ -138,8 +172,15 @@ def run_stage(
 class _Runner:
     """Runs stages on one directory and keeps the manifest."""
 
-    def __init__(self, directory: RunDir, config: RunConfig, listener: Listener | None) -> None:
-        self.directory, self.config = directory, config
+    def __init__(
+        self,
+        directory: RunDir,
+        config: RunConfig,
+        listener: Listener | None,
+        *,
+        blind: bool = False,
+    ) -> None:
+        self.directory, self.config, self.blind = directory, config, blind
         self.manifest = directory.manifest()
         self.events = Events(directory.path, listener if ranks.leads() else None)
         self._work: Any = None
@@ -170,6 +211,8 @@ class _Runner:
                 self._tracking = Tracking(session.accelerator, self.config, self.directory, tell)
                 self.events.tell(self._tracking)
             self._work = Workspace(session)
+            if self.blind:
+                self._work.forget_test()
             self._check_data()
         return self._work
 

@@ -79,9 +79,15 @@ class Trials(Protocol):
 
 @dataclass
 class RealTrials:
-    """Trainings of a run, in its folder ``race``; what is there already is not trained again."""
+    """Trainings of a run, in a folder of it; what is there already is not trained again.
+
+    Attributes:
+        work: The run.
+        purpose: Name of the folder, and of the seed.
+    """
 
     work: Workspace
+    purpose: str = "race"
     spent: float = 0.0
     reached: dict[str, float] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -99,13 +105,13 @@ class RealTrials:
             self.reached[name] = share
         total = self.work.config.retrain.steps
         steps = max(1, round(share * total))
-        file = self.work.session.run.file("race", f"{name}.result.json")
+        file = self.work.session.run.file(self.purpose, f"{name}.result.json")
         job = Job(
             name=name,
             stage="discretise",
             architecture=contestant.architecture,
             steps=total,
-            seed=derive(self.work.config.seed, "race"),
+            seed=derive(self.work.config.seed, self.purpose),
             checkpoint=file.with_name(f"{name}.checkpoint.safetensors"),
             until=steps,
         )
@@ -160,7 +166,7 @@ class RealTrials:
 
     def tidy(self) -> None:
         """Remove the checkpoints: nobody trains on."""
-        for path in self.work.session.run.file("race").glob("*.checkpoint.safetensors"):
+        for path in self.work.session.run.file(self.purpose).glob("*.checkpoint.safetensors"):
             path.unlink(missing_ok=True)
 
 

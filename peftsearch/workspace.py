@@ -193,6 +193,10 @@ class Workspace:
         """The four splits."""
         return tasks.split(self.data, self._row_seed, self.config.selection_share)
 
+    def forget_test(self) -> None:
+        """Drop every test row of this process, for what must not be able to look at one."""
+        self.splits = replace(self.splits, test=[], more_tests={})
+
     @property
     def _row_seed(self) -> int:
         return self.config.seed if self.split_seed is None else self.split_seed
@@ -202,7 +206,9 @@ class Workspace:
         """The one copy of the backbone: on the device, in shards, or in the host's memory."""
         c = self.config
         outputs = num_labels(self.task, c.model, wanted_format(c, self.task))
-        backbone = load_backbone(c.model, outputs, c.precision, c.backbone)
+        backbone = load_backbone(
+            c.model, outputs, c.precision, description=c.backbone, dropout=c.dropout
+        )
         if self.on_device:
             if c.shard:
                 shard_layers(backbone.model, self.session.device)

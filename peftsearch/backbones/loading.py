@@ -84,7 +84,12 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
 
 
 def load_backbone(
-    name: str, num_labels: int, precision: str = "fp32", description: str | None = None
+    name: str,
+    num_labels: int,
+    precision: str = "fp32",
+    *,
+    description: str | None = None,
+    dropout: float | None = None,
 ) -> Backbone:
     """Load weights and tokenizer, freeze the model, find its sites.
 
@@ -93,15 +98,18 @@ def load_backbone(
         num_labels: Labels of the task.
         precision: Of the frozen weights.
         description: A backbone description in YAML, where the sites are not to be found otherwise.
+        dropout: As for :func:`load_model`.
     """
     read = None if description is None else read_description(description)
-    model = load_model(name, num_labels, precision)
+    model = load_model(name, num_labels, precision, dropout)
     backbone = wrap(name, model, load_tokenizer(name), read)
     backbone.reset_head(0)
     return backbone
 
 
-def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
+def load_model(
+    name: str, num_labels: int, precision: str = "fp32", dropout: float | None = None
+) -> Any:
     """Load a model for a task, without its tokenizer.
 
     Args:
@@ -109,8 +117,13 @@ def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
         num_labels: Labels of the task; 1 for a regression, 0 for a decoder that writes text.
             Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
+        dropout: Every dropout rate of the model, in [0, 1); ``None``: its own.
     """
     config = load_config(name)
+    if dropout is not None:
+        for key, value in vars(config).items():
+            if ("dropout" in key or key.endswith("pdrop")) and isinstance(value, float | int):
+                setattr(config, key, dropout)
     cls = _prepare(config, num_labels)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)

@@ -19,6 +19,7 @@ from peftsearch.cli import (
     running,
     stages,
     sweeping,
+    tuning,
 )
 from peftsearch.console import Console, is_plain
 
@@ -54,6 +55,15 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any], str, tuple[str, ...]], ...] = (
         sweeping.sweep,
         _RUN,
         ("peftsearch sweep budgets.yaml --dry-run", "peftsearch sweep budgets.yaml --jobs 2"),
+    ),
+    (
+        "tune",
+        tuning.tune,
+        _RUN,
+        (
+            "peftsearch tune --trials 20",
+            "peftsearch tune --model t5-base --task rte --trials 60 --workers 2 --out tuning",
+        ),
     ),
     ("search", stages.search, _STAGES, ("peftsearch search runs/NAME",)),
     ("discretise", stages.discretise, _STAGES, ("peftsearch discretise runs/NAME",)),

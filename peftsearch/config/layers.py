@@ -38,6 +38,7 @@ OTHER_VARIABLES = (
     "PEFTSEARCH_DEBUG",
     "PEFTSEARCH_HUB_TIMEOUT",
     "PEFTSEARCH_SHARED",
+    "PEFTSEARCH_STORAGE",
 )
 #: Keys that do not change what a run computes, so a resumed run may be given other values.
 FREE_ON_RESUME = ("device", "devices", "shard", "max_seconds", "grace_seconds", "track", "out")

@@ -196,6 +196,7 @@ class RunConfig:
         selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
         accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
         freeze: What an earlier architecture decides, so that the search does not.
+        dropout: Dropout of the backbone in every training, in [0, 1); absent: the model's own.
         search: Training of the supernet.
         race: The short trainings that decide.
         retrain: Training of the found architecture and the baselines.
@@ -230,6 +231,7 @@ class RunConfig:
     selection_share: float = _range(0.1, 0, 0.5, above=True)
     accumulation: int = _range(1, 1)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    dropout: float | None = _range(None, 0, 1, below=True)
     search: SearchConfig = field(default_factory=SearchConfig)
     race: RaceConfig = field(default_factory=RaceConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)

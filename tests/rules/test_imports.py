@@ -36,7 +36,7 @@ LAYERS = (
     "front",
     "scaling",
     "api",
-    "bench",
+    "bench tune",
     "sweep",
     "cli",
     "__main__",

@@ -17,7 +17,7 @@ from peftsearch.micro import MODEL_DIRS
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = "none layernorm lora ia3 bitfit adapter parallel_adapter prefix".split()
-SPACES = "default lora_only unipelt s3pet_m bipeft_s1 peft_lossless tiny".split()
+SPACES = "default coarse lora_only unipelt s3pet_m bipeft_s1 peft_lossless tiny".split()
 
 
 def test_methods_are_read_without_torch() -> None:
