@@ -71,15 +71,6 @@ Baselines = Annotated[
 Workers = Annotated[
     int, option("--workers", panel=WORKERS, min=1, text="Workers on this machine. Default 1.")
 ]
-Seconds = Annotated[
-    float | None,
-    option(
-        "--max-seconds",
-        panel=WORKERS,
-        min=0,
-        text="Stop after so long; the trial that runs is saved. Exit code 143.",
-    ),
-]
 Lease = Annotated[
     float,
     option(
