@@ -6,7 +6,7 @@ stage is skipped when a run is resumed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def run(
     resume: Path | None = None,
     command: list[str] | None = None,
     listener: Listener | None = None,
+    bring: Callable[[Path], None] | None = None,
 ) -> Summary:
     """Run the whole path, or what is left of it.
 
@@ -52,6 +53,7 @@ def run(
         resume: Directory of a run to go on with.
         command: Command line, for the manifest.
         listener: Called with every event.
+        bring: Writes what was given as objects into a new run directory.
 
     Raises:
         PeftSearchError: See :mod:`peftsearch.errors`.
@@ -64,6 +66,8 @@ def run(
             runner.manifest.update(command=command or [])
         with runner, Interrupt() as interrupt:
             try:
+                if bring is not None:
+                    bring(directory.path)
                 runner.stage("prepare", interrupt)
             except PeftSearchError as error:
                 # Nothing in it is worth going on with, unless the user means to.
@@ -171,6 +175,7 @@ class _Runner:
                     "fingerprint": work.data.fingerprint,
                     "rows": rows,
                     "test_split": work.data.test_name,
+                    **({"counts": counts.to_json()} if (counts := work.data.counts) else {}),
                 },
                 seeds={
                     "root": self.config.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
 from peftsearch.formats import Feature, Format, make_format
+from peftsearch.frames import OWN_ROWS, OWN_TASK
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
@@ -31,8 +32,27 @@ from peftsearch.tasks.base import Splits, Task, TaskData
 
 
 def num_labels(task: Task) -> int:
-    """Return the outputs a classification head needs; 1 for a regression."""
-    return max(1, len(task.labels))
+    """Return the outputs a head needs; 1 for a regression or a choice, 2 for begin and end."""
+    return 2 if task.kind == "extraction" else max(1, len(task.labels))
+
+
+def find_task(config: RunConfig, folder: Path | None) -> Task:
+    """Find the task of a configuration, or make it of its data set.
+
+    Args:
+        config: Names the task, and says what the data set does not.
+        folder: Files of its rows, if they are given.
+    """
+    said = config.dataset
+    wishes = tasks.Wishes(
+        said.text_columns, said.label_column, said.kind, said.train_split, said.test_split
+    )
+    return tasks.get(config.task, wishes, folder)
+
+
+def head_of(task: Task) -> str:
+    """Return which head an encoder needs, as a key of ``backbones.loading.HEADS``."""
+    return {"tagging": "tokens", "extraction": "span"}.get(task.kind, "sequence")
 
 
 def build_space(config: RunConfig, backbone: Backbone, cost: Cost) -> SearchSpace:
@@ -150,19 +170,37 @@ class Workspace:
     @cached_property
     def task(self) -> Task:
         """The task."""
-        return tasks.get(self.config.task)
+        own = self.session.run.file(OWN_TASK)
+        config = replace(self.config, task=str(own)) if own.is_file() else self.config
+        return find_task(config, self._data_folder)
 
     @cached_property
     def data(self) -> TaskData:
         """Its rows."""
         c = self.config
-        folder = None if c.data is None else Path(c.data)
-        return tasks.load(self.task, folder, c.train_rows, c.test_rows, self._row_seed)
+        return tasks.load(self.task, self._data_folder, c.train_rows, c.test_rows, self._row_seed)
 
     @cached_property
     def splits(self) -> Splits:
         """The four splits."""
         return tasks.split(self.data, self._row_seed, self.config.selection_share)
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences on the rows: what is uneven, repeated, missing from a part, or was cut."""
+        counts, cut = self.data.counts, self.format.truncated
+        found = [*(counts.notices if counts else ()), *self.splits.notices]
+        if cut:
+            found.append(f"{cut:,} rows were cut to {self.format.max_length:,} tokens.")
+        return found
+
+    @property
+    def _data_folder(self) -> Path | None:
+        """Files of the rows; those that the run holds itself come first, wherever it lies now."""
+        own = self.session.run.file(OWN_ROWS)
+        if own.is_dir():
+            return own
+        return None if self.config.data is None else Path(self.config.data)
 
     @property
     def _row_seed(self) -> int:
@@ -171,7 +209,9 @@ class Workspace:
     @cached_property
     def backbone(self) -> Backbone:
         """The one copy of the backbone, on the device."""
-        backbone = load_backbone(self.config.model, num_labels(self.task), self.config.precision)
+        backbone = load_backbone(
+            self.config.model, num_labels(self.task), self.config.precision, head_of(self.task)
+        )
         backbone.model.to(self.session.device)
         return backbone
 

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 from transformers.utils import logging
@@ -27,6 +29,13 @@ from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
 from peftsearch.nearest import did_you_mean
+
+#: Class of an encoder by what its head answers for: the whole text, each token, or a span.
+HEADS = {
+    "sequence": AutoModelForSequenceClassification,
+    "tokens": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+}
 
 
 def source_of(name: str) -> str:
@@ -58,37 +67,41 @@ def load_tokenizer(name: str) -> Any:
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
-def _prepare(config: Any, num_labels: int) -> type[Any]:
+def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
     """Return the model class for a task, and write the number of labels into the config.
 
     Args:
         config: The model's config.
         num_labels: Labels of a classification; 1 for a regression.
+        head: Key of :data:`HEADS`.
     """
     if config.is_encoder_decoder:
         return AutoModelForSeq2SeqLM
     config.num_labels = num_labels
     config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
-    return AutoModelForSequenceClassification
+    return HEADS[head]
 
 
-def load_backbone(name: str, num_labels: int, precision: str = "fp32") -> Backbone:
+def load_backbone(
+    name: str, num_labels: int, precision: str = "fp32", head: str = "sequence"
+) -> Backbone:
     """Load weights and tokenizer, freeze the model, find its sites; arguments as below."""
-    backbone = wrap(name, load_model(name, num_labels, precision), load_tokenizer(name))
+    backbone = wrap(name, load_model(name, num_labels, precision, head), load_tokenizer(name))
     backbone.reset_head(0)
     return backbone
 
 
-def load_model(name: str, num_labels: int, precision: str = "fp32") -> Any:
+def load_model(name: str, num_labels: int, precision: str = "fp32", head: str = "sequence") -> Any:
     """Load a model for a task, without its tokenizer.
 
     Args:
         name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
         num_labels: Labels of the task; 1 for a regression. Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
+        head: Key of :data:`HEADS`. Ignored by encoder-decoders.
     """
     config = load_config(name)
-    cls = _prepare(config, num_labels)
+    cls = _prepare(config, num_labels, head)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)
     with quiet():
@@ -132,10 +145,10 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def sketch_backbone(name: str, num_labels: int) -> Backbone:
+def sketch_backbone(name: str, num_labels: int, head: str = "sequence") -> Backbone:
     """Build the model on the meta device from its config alone: every count, no weights."""
     config = load_config(name)
-    cls = _prepare(config, num_labels)
+    cls = _prepare(config, num_labels, head)
     with torch.device("meta"):
         model = cls.from_config(config)
     return wrap(name, model)

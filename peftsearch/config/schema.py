@@ -134,12 +134,33 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class DatasetConfig:
+    """What a data set does not say about itself; for ``hf:owner/name`` and kinds of tasks only.
+
+    Attributes:
+        text_columns: Columns with the texts; absent: what has one meaning.
+        label_column: Column with what is right; absent: likewise.
+        kind: ``classification``, ``regression``, ``generation``, ``tagging`` or ``extraction``;
+            absent: by the type of the label column.
+        train_split: Split to train on; absent: ``train``.
+        test_split: Split to test on; absent: ``validation``, else ``test``.
+    """
+
+    text_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    kind: str | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides what a run does.
 
     Attributes:
         model: Built-in model, Hub id, or folder.
-        task: Name of a task, or a task YAML file.
+        task: Name of a task, a task YAML file, ``hf:owner/name[:config]``, or a kind of task
+            where ``data`` is given.
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
         budget: As typed, e.g. ``1%``, ``1e-3``, ``100k``, ``102458``.
         space: Name of a search space, or a space YAML file.
@@ -165,6 +186,7 @@ class RunConfig:
         retrain: Training of the found architecture and the baselines.
         learning_rates: Learning rate by method, each > 0; absent ones take the method's own.
         export: What is written for other trainers.
+        dataset: What a data set does not say about itself.
     """
 
     model: str = "micro-t5"
@@ -191,6 +213,7 @@ class RunConfig:
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     learning_rates: dict[str, float] = field(default_factory=dict)
     export: ExportConfig = field(default_factory=ExportConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from peftsearch.architecture import Architecture, Choice
-from peftsearch.backbones.base import Backbone, head_prefixes
+from peftsearch.backbones.base import Backbone, head_kind, head_prefixes
 from peftsearch.backbones.loading import source_of
 from peftsearch.catalogue import families
 from peftsearch.errors import ExportError
@@ -75,6 +75,8 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     active = architecture.active
     if not active:
         return [Problem("all sites", "none", "nothing was chosen, and adapters needs one adapter")]
+    if head_kind(backbone.model) == "span":
+        return [Problem("head", "none", "a head for begin and end has never been tried there")]
     found = [(choice, reason) for choice in active for reason in _alone(choice, backbone)]
     found += _one_sided(active)
     found += _meeting(active)

@@ -10,7 +10,12 @@ from torch import Tensor
 from peftsearch.backbones.base import head_prefixes
 
 _ROWS, _LENGTH, _FIRST = 3, 7, 3
-_KINDS = ("ForConditionalGeneration", "ForSequenceClassification")
+_KINDS = (
+    "ForConditionalGeneration",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
 
 
 def sample_inputs(model: Any) -> dict[str, Tensor] | None:

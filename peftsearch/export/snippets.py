@@ -30,6 +30,8 @@ def auto_class(model: Any) -> str:
     autos = {
         "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
         "ForSequenceClassification": "AutoModelForSequenceClassification",
+        "ForTokenClassification": "AutoModelForTokenClassification",
+        "ForQuestionAnswering": "AutoModelForQuestionAnswering",
     }
     return next((auto for end, auto in autos.items() if name.endswith(end)), name)
 

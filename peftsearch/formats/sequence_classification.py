@@ -1,4 +1,4 @@
-"""One or two texts in, one score per label out of a head, for encoders (BERT and its family)."""
+"""Texts in, one score per label out of a head, for encoders (BERT and its family)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from peftsearch.formats.base import Feature, input_limit, padded
+from peftsearch.formats.base import Feature, input_limit
+from peftsearch.formats.encoding import encode, fills, pad, pair
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
@@ -33,38 +34,20 @@ class SequenceClassification:
         self.num_labels = len(task.labels) or 1
         self._regression = task.kind == "regression"
         self._tokenizer = tokenizer
-        self._fill = {
-            "input_ids": int(tokenizer.pad_token_id),
-            "token_type_ids": int(tokenizer.pad_token_type_id),
-        }
+        self._fill = fills(tokenizer)
 
     def features(self, rows: Sequence[Row]) -> list[Feature]:
         """Tokenise rows in one call; too long ones again, losing tokens of the longest text."""
-        if not rows:
-            return []
-        texts = [[row[column] for row in rows] for column in self.task.columns]
-        encoded = self._tokenizer(*texts, verbose=False)
-        long = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) > self.max_length]
+        texts = [pair(self.task, row) for row in rows]
+        inputs, long = encode(self._tokenizer, texts, self.max_length)
         self.truncated += len(long)
-        inputs = [{name: encoded[name][i] for name in encoded} for i in range(len(rows))]
-        if long:
-            cut = self._tokenizer(
-                *[[column[i] for i in long] for column in texts],
-                truncation="longest_first",
-                max_length=self.max_length,
-            )
-            for place, i in enumerate(long):
-                inputs[i] = {name: cut[name][place] for name in cut}
         labels = [row[self.task.label_column] for row in rows]
-        return [Feature(i, y, float(y)) for i, y in zip(inputs, labels, strict=True)]
+        references = map(self.task.reference, rows)
+        return [Feature(*each) for each in zip(inputs, labels, references, strict=True)]
 
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (batch, longest) and labels (batch,)."""
-        # By hand: the tokenizer's own pad() logs an advice that does not apply here.
-        batch = {
-            name: padded([feature.inputs[name] for feature in features], self._fill.get(name, 0))
-            for name in features[0].inputs
-        }
+        batch = pad([feature.inputs for feature in features], self._fill)
         kind = torch.float32 if self._regression else torch.int64
         labels = torch.tensor([feature.target for feature in features], dtype=kind)
         return {**batch, "labels": labels}

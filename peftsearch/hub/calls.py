@@ -143,8 +143,10 @@ def load_rows(source: Hub) -> dict[str, list[dict[str, Any]]]:
     def loaded() -> dict[str, list[dict[str, Any]]]:
         import datasets
 
-        with _quiet_datasets():
-            found = datasets.load_dataset(source.path, source.config, revision=source.revision)
+        with quiet_datasets():
+            found = datasets.load_dataset(
+                source.path, source.config, data_dir=source.data_dir, revision=source.revision
+            )
         names = (source.train, source.test, *source.more_tests)
         for name in names:
             if name not in found:
@@ -170,7 +172,7 @@ def _no_folder(name: str, wanted: Wanted) -> MissingError:
 
 
 @contextmanager
-def _quiet_datasets() -> Iterator[None]:
+def quiet_datasets() -> Iterator[None]:
     """Keep ``datasets`` from asking another host, and its bars off where there is no terminal."""
     import datasets
 

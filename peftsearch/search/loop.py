@@ -165,7 +165,7 @@ class Search:
 
     def _loss(self, rows: Sequence[Feature], choices: Tensor, *, probed: float = 0.0) -> Tensor:
         batch = self.session.to_device(self.format.collate(rows))
-        self.supernet.set(choices, len(rows), probed=probed)
+        self.supernet.set(choices, len(rows), probed=probed, owners=batch.get("owners"))
         with self.session.accelerator.autocast():
             return self.format.loss(self.model, batch)
 

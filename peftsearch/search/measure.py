@@ -110,7 +110,7 @@ def measure(
         return Sample(tuple(candidates), cost, total / len(rows), score)
 
     references = [feature.reference for feature in rows]
-    cheap = task.kind != "generation"
+    cheap = task.kind != "generation" and not getattr(task_format, "generates", False)
     found = []
     for number, candidates in enumerate(architectures, start=1):
         found.append(seen(candidates, scored=cheap))

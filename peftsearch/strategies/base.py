@@ -7,7 +7,6 @@ benchmark, which differs in the trials only.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +30,7 @@ from peftsearch.space import SearchSpace
 from peftsearch.supernet.gates import Gates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import constant_predictions
 from peftsearch.tasks.base import Task
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
@@ -284,15 +284,11 @@ def write_measured(
 
 
 def chance(task: Task, features: Sequence[Feature]) -> float:
-    """Return the best score of always giving the same answer.
-
-    Of texts only the most frequent is tried: there are about as many as there are rows.
-    """
+    """Return the best score of always giving the same answer."""
     references = [feature.reference for feature in features]
-    tried = 1 if task.kind == "generation" else None
     return max(
-        metrics.score(task.metrics, references, [answer] * len(references))[task.metric]
-        for answer, _ in Counter(references).most_common(tried)
+        metrics.score((task.metric,), references, said)[task.metric]
+        for said in constant_predictions(references)
     )
 
 

@@ -47,13 +47,16 @@ class Bank:
         """Return the part of the choices (S, G, C) that is about this bank: (S, candidates)."""
         return choices[:, self.gate][:, list(self.candidates)]
 
-    def set(self, choices: Tensor, rows: int, weight: float | None) -> None:
+    def set(
+        self, choices: Tensor, rows: int, weight: float | None, owners: Tensor | None = None
+    ) -> None:
         """Switch on what the choices say, for batches of ``rows`` examples.
 
         Args:
             choices: (S, G, C), one-hot.
             rows: Examples in the next batch.
             weight: Factor of the gradient that reaches the choices; ``None``: do not execute.
+            owners: Example of each row that the model sees; ``None``: each is one.
         """
         for layer in self.insertion.layers.values():
             layer.active = weight is not None
@@ -66,7 +69,8 @@ class Bank:
         if weight != 1:  # only of a bank that is off: zero stays zero
             mask = mask * weight
         if len(choices) > 1:
-            mask = mask[torch.arange(rows) * len(choices) // rows]  # (B, 1, size)
+            places = torch.arange(rows) if owners is None else owners.cpu()
+            mask = mask[places * len(choices) // rows]  # (B, 1, size)
         for layer in self.insertion.layers.values():
             layer.mask = mask
 
@@ -114,7 +118,9 @@ class Supernet:
             for name, parameter in bank.insertion.tensors()
         }
 
-    def set(self, choices: Tensor, rows: int, *, probed: float = 0.0) -> None:
+    def set(
+        self, choices: Tensor, rows: int, *, probed: float = 0.0, owners: Tensor | None = None
+    ) -> None:
         """Put hard choices (S, G, C) on the model.
 
         With S > 1 the examples of a batch of ``rows`` run different architectures, in
@@ -127,6 +133,8 @@ class Supernet:
                 gradients reach their gates. They are drawn anew at every call, and their
                 gradients weighted by one over their share, so that in expectation the gradient
                 is that of executing all of them, at a fraction of the time and memory.
+            owners: Example of each row that the model sees, where an example is several of them;
+                ``None``: each is one.
         """
         on = [bool(bank.chosen(choices.detach()).any()) for bank in self.banks]
         off = [i for i, active in enumerate(on) if not active]
@@ -134,7 +142,7 @@ class Supernet:
         drawn = {off[i] for i in torch.randperm(len(off))[:count].tolist()} if count else set()
         for i, bank in enumerate(self.banks):
             probe = len(off) / count if i in drawn else None
-            bank.set(choices, rows, 1.0 if on[i] else probe)
+            bank.set(choices, rows, 1.0 if on[i] else probe, owners)
 
     def remove(self) -> None:
         """Take everything off the backbone."""

@@ -15,7 +15,7 @@ LAYERS = (
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
-    "baselines card carrying config values",
+    "baselines card carrying config frames values",
     "effort",
     "rundir",
     "checkpoint formats methods session summary transfer",

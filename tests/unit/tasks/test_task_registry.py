@@ -12,20 +12,27 @@ import pytest
 from peftsearch import tasks
 from peftsearch.errors import ConfigError
 from peftsearch.tasks import METRICS, Hub, Task
+from peftsearch.tasks.metrics import FITTING
 
+SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc"]
+OTHERS = ["squad", "squad-v2", "xsum", "cnn-dailymail"]
 GLUE = ["rte", "mrpc", "cola", "sst2", "stsb", "qnli", "qqp", "mnli", "wnli"]
 
 
 def test_names() -> None:
-    assert sorted(tasks.all_tasks()) == sorted([*GLUE, "micro-nli", "micro-rewrite"])
+    assert sorted(tasks.all_tasks()) == sorted(
+        [*GLUE, *SUPERGLUE, *OTHERS, "micro-nli", "micro-rewrite"]
+    )
 
 
 @pytest.mark.parametrize("task", tasks.all_tasks().values(), ids=lambda task: task.name)
 def test_every_task_is_complete(task: Task) -> None:
     fields = {name for _, name, _, _ in string.Formatter().parse(task.template) if name}
-    assert fields == set(task.columns)
+    assert fields == {*task.columns, *task.choices}
     assert set(task.metrics) <= set(METRICS)
-    assert len(set(task.label_words)) == len(task.label_words) == len(task.labels)
+    words = len(task.choices) if len(task.choices) > 1 else len(task.labels)
+    assert len(set(task.label_words)) == len(task.label_words) == words
+    assert set(task.metrics) <= set(FITTING[task.kind])
     assert bool(task.labels) == (task.kind == "classification")
     assert task.description
     assert task.source is not None
