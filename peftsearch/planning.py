@@ -26,21 +26,14 @@ def plan(config: RunConfig) -> dict[str, Any]:
         ConfigError: Something in the configuration is wrong.
         MissingError: The model's config cannot be had.
     """
-    from pathlib import Path
-
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
     from peftsearch.formats import require_decoder
     from peftsearch.injection import cost_function
-    from peftsearch.workspace import (
-        build_space,
-        find_task,
-        given_baselines,
-        head_of,
-        num_labels,
-    )
+    from peftsearch.planned_rows import planned_rows, planned_task
+    from peftsearch.workspace import build_space, given_baselines, head_of, num_labels
 
-    task = find_task(config, None if config.data is None else Path(config.data))
+    task = planned_task(config)
     backbone = sketch_backbone(config.model, num_labels(task), head_of(task))
     require_decoder(task, backbone.model.config)
     cost = cost_function(backbone.hosts)
@@ -50,7 +43,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
     given = given_baselines(config, backbone.sites, cost, budget.limit)
     refused = _refused(config, uniform, backbone)
-    data, rows = _data(config, task, backbone)
+    data, rows = planned_rows(config, task, backbone)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     return {
         "format": 1,
@@ -121,49 +114,6 @@ def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
     """Return the whole run in single trainings: search and race by their limit, and the rest."""
     searched = config.trainings if config.architecture is None else 0.0
     return searched + float(sum(stage["trainings"] for stage in stages[2:]))
-
-
-def _data(
-    config: RunConfig, task: Any, backbone: Any
-) -> tuple[dict[str, int | None], dict[str, Any] | None]:
-    """Return the rows of each split and what is seen in them, where no download is needed."""
-    from pathlib import Path
-
-    from peftsearch import tasks
-    from peftsearch.tasks.base import Hub
-
-    names = ("search_train", "search_valid", "selection", "test")
-    if config.data is None and isinstance(task.source, Hub):
-        return dict.fromkeys(names), None
-    folder = None if config.data is None else Path(config.data)
-    data = tasks.load(task, folder, config.train_rows, config.test_rows, config.seed)
-    splits = tasks.split(data, config.seed, config.selection_share)
-    cut, notices = _lengths(config, data, backbone)
-    assert data.counts is not None  # it was loaded
-    notices = [*data.counts.notices, *splits.notices, *notices]
-    rows = {**data.counts.to_json(), **cut, "notices": notices}
-    return {name: len(getattr(splits, name)) for name in names}, rows
-
-
-def _lengths(
-    config: RunConfig, data: Any, backbone: Any
-) -> tuple[dict[str, int | None], list[str]]:
-    """Tokenise, and return how many rows are cut and the longest input; not without a tokenizer."""
-    from peftsearch.backbones.loading import load_tokenizer
-    from peftsearch.errors import MissingError
-    from peftsearch.formats import make_format
-
-    try:
-        tokenizer = load_tokenizer(config.model)
-    except (MissingError, OSError, ValueError):
-        return {"cut": None, "longest": None}, []
-    form = make_format(data.task, tokenizer, backbone.model.config)
-    rows = [*data.train, *data.test, *(row for rows in data.more_tests.values() for row in rows)]
-    longest = max(len(feature.inputs["input_ids"]) for feature in form.features(rows))
-    notices = []
-    if form.truncated:
-        notices.append(f"{form.truncated:,} rows are cut to {form.max_length:,} tokens.")
-    return {"cut": form.truncated, "longest": longest}, notices
 
 
 def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str, Any]:

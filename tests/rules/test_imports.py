@@ -29,6 +29,7 @@ LAYERS = (
     "strategies",
     "given",
     "stages",
+    "planned_rows",
     "planning",
     "pipeline",
     "api",
@@ -44,7 +45,8 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint evaluate export formats given importing injection methods race retrain "
+    "backbones checkpoint evaluate export formats given importing injection methods planned_rows "
+    "race retrain "
     "saving search session stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
