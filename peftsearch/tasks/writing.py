@@ -33,7 +33,7 @@ def write_task(task: Task, path: Path) -> None:
             continue
         content[item.name] = list(value) if isinstance(value, tuple) else value
     content["metrics"] = list(task.metrics)
-    if not task.template:
-        content.pop("template", None)
+    if not task.description:
+        del content["description"]  # a file says something: by default where it is from
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8")
