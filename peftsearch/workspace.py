@@ -107,27 +107,29 @@ class FeatureSplits:
     @cached_property
     def search_train(self) -> list[Feature]:
         """Weights of the supernet."""
-        return self.format.features(self.splits.search_train)
+        return list(self.format.features(self.splits.search_train))
 
     @cached_property
     def search_valid(self) -> list[Feature]:
         """Gates, and what is measured on the supernet."""
-        return self.format.features(self.splits.search_valid)
+        return list(self.format.features(self.splits.search_valid))
 
     @cached_property
     def selection(self) -> list[Feature]:
         """Scores the race."""
-        return self.format.features(self.splits.selection)
+        return list(self.format.features(self.splits.selection))
 
     @cached_property
     def test(self) -> list[Feature]:
         """Scores what was retrained."""
-        return self.format.features(self.splits.test)
+        return list(self.format.features(self.splits.test))
 
     @cached_property
     def more_tests(self) -> dict[str, list[Feature]]:
         """Further tests by name."""
-        return {name: self.format.features(rows) for name, rows in self.splits.more_tests.items()}
+        return {
+            name: list(self.format.features(rows)) for name, rows in self.splits.more_tests.items()
+        }
 
     def tokenise(self) -> None:
         """Tokenise every split.

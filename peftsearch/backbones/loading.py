@@ -31,7 +31,7 @@ from peftsearch.micro import MODEL_DIRS
 from peftsearch.nearest import did_you_mean
 
 #: Class of an encoder by what its head answers for: the whole text, each token, or a span.
-HEADS = {
+HEADS: dict[str, type[Any]] = {
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,

@@ -44,6 +44,7 @@ def hub_timeout() -> float:
 
 def _ask(wanted: Wanted, filename: str, revision: str | None, watch: Watch) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, is_offline_mode
+    from huggingface_hub.errors import EntryNotFoundError
 
     if is_offline_mode():
         return
@@ -52,6 +53,8 @@ def _ask(wanted: Wanted, filename: str, revision: str | None, watch: Watch) -> N
         url = hf_hub_url(wanted.name, filename, repo_type=wanted.kind, revision=revision)
         get_hf_file_metadata(url, timeout=watch.timeout)
     except Exception as error:  # clients raise many unrelated classes: all are explained
+        if wanted.kind == "dataset" and isinstance(error, EntryNotFoundError):
+            return  # a data set needs no card: what the loader says counts
         reason = explain(error, wanted, watch.dead)
         if reason is None:
             raise

@@ -40,4 +40,5 @@ def load_features(
             )
         return list(found), found[name].features.to_dict()
 
-    return hub_call(path, loaded, repo_type="dataset")
+    described: tuple[list[str], Mapping[str, Any]] = hub_call(path, loaded, repo_type="dataset")
+    return described
