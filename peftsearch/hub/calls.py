@@ -44,7 +44,6 @@ def hub_timeout() -> float:
 
 def _ask(wanted: Wanted, filename: str, revision: str | None, watch: Watch) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, is_offline_mode
-    from huggingface_hub.errors import EntryNotFoundError
 
     if is_offline_mode():
         return
@@ -53,8 +52,6 @@ def _ask(wanted: Wanted, filename: str, revision: str | None, watch: Watch) -> N
         url = hf_hub_url(wanted.name, filename, repo_type=wanted.kind, revision=revision)
         get_hf_file_metadata(url, timeout=watch.timeout)
     except Exception as error:  # clients raise many unrelated classes: all are explained
-        if wanted.kind == "dataset" and isinstance(error, EntryNotFoundError):
-            return  # a data set needs no card: what the loader says counts
         reason = explain(error, wanted, watch.dead)
         if reason is None:
             raise
@@ -104,10 +101,19 @@ def hub_call(
         except PeftSearchError:
             raise
         except Exception as error:  # as above; what is no loading error goes on unchanged
-            reason = failure or explain(error, wanted, watch.dead)
+            reason = explain(error, wanted, watch.dead) if _is_bare(failure, wanted) else failure
+            reason = reason or failure or explain(error, wanted, watch.dead)
             if reason is None:
                 raise
             raise reason from error
+
+
+def _is_bare(failure: MissingError | None, wanted: Wanted) -> bool:
+    """Whether a data set only lacks a card, which it does not need: the loader knows more."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    cause = None if failure is None else failure.__cause__
+    return wanted.kind == "dataset" and isinstance(cause, EntryNotFoundError)
 
 
 @contextmanager
