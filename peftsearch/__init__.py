@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from peftsearch.export.native import load, save
     from peftsearch.importing.reading import import_architecture, import_model
     from peftsearch.injection import apply, unapply
+    from peftsearch.tasks.base import Task
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture",
+    "Task",
     "__version__",
     "apply",
     "import_architecture",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "run": "peftsearch.api",
     "Architecture": "peftsearch.architecture",
+    "Task": "peftsearch.tasks.base",
     "apply": "peftsearch.injection",
     "unapply": "peftsearch.injection",
     "save": "peftsearch.export.native",

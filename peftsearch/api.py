@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peftsearch import config as configuration
-from peftsearch import front, ranks
+from peftsearch import front, pipeline, ranks
 from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError
+from peftsearch.frames import OWN_ROWS, OWN_TASK, Brought, brought
 from peftsearch.pipeline import Summary
-from peftsearch.rundir import RunDir
+from peftsearch.rundir import RunDir, claim
+from peftsearch.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def run(
     model: str | None = None,
-    task: str | None = None,
+    task: str | Task | None = None,
     budget: str | None = None,
     *,
+    data: str | Path | Mapping[str, pandas.DataFrame] | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     config: str | Path | None = None,
@@ -29,8 +36,13 @@ def run(
 
     Args:
         model: Built-in model, Hub id, or folder; ``micro-t5`` by default.
-        task: Name of a task, or a task YAML; ``micro-nli`` by default.
+        task: Name of a task, a task YAML, a :class:`peftsearch.Task`, a data set of the Hub as
+            ``hf:owner/name[:config]``, or a kind such as ``classification`` with ``data``;
+            ``micro-nli`` by default.
         budget: E.g. ``"1%"`` (the default), ``"0.0139%"``, ``"100k"``.
+        data: Folder with the rows, or a pandas frame each for ``train``, ``validation`` and
+            optionally ``test``. Frames are kept in the run directory, which can be resumed
+            without them.
         out: A new or empty directory; by default a dated one under ``runs/``.
         resume: Directory of a run to go on with; settings that differ from its own are refused.
         config: A YAML file with settings.
@@ -42,9 +54,22 @@ def run(
     Raises:
         PeftSearchError: See :mod:`peftsearch.errors`.
     """
-    given = {"model": model, "task": task, "budget": budget, **options}
+    own = brought(task, data)
+    given = {
+        "model": model,
+        "task": task.name if isinstance(task, Task) and own.task is None else task,
+        "budget": budget,
+        "data": None if own.frames or data is None else str(data),
+        **options,
+    }
     flags = {name: value for name, value in given.items() if value is not None}
     file = Path(config) if config else None
+    if own.task is not None or own.frames:
+        if resume:
+            raise ConfigError(
+                "A resumed run has its task and its rows already.", "Leave out task and data."
+            )
+        return _run_with(own, file, flags, Path(out) if out else None)
     if resume:
         stored = RunDir.open_existing(Path(resume), lock=False).config()
         settings = configuration.resume(stored, file, os.environ, flags)
@@ -71,3 +96,19 @@ def _on_devices(settings: RunConfig, wanted: int | None) -> RunConfig:
         hint = f"accelerate launch --num_processes {wanted} YOUR_PROGRAM.py, or --devices."
         raise ConfigError(message, hint)
     return replace(settings, devices=ranks.size())
+
+
+def _run_with(
+    own: Brought, file: Path | None, flags: Mapping[str, Any], out: Path | None
+) -> Summary:
+    """Run with objects, which the run directory keeps."""
+    named = {} if own.task is None else {"task": f"{own.task.name}.yaml"}
+    settings = configuration.resolve(file, os.environ, {**flags, **named})
+    settings = _on_devices(settings, flags.get("devices"))
+    place = ranks.told(ranks.led(lambda: claim(settings, out)))
+    kept = {} if own.task is None else {"task": str(place / OWN_TASK)}
+    if own.frames:
+        kept["data"] = str(place / OWN_ROWS)
+    return pipeline.run(
+        replace(settings, **kept), out=place, command=["peftsearch.run"], bring=own.write
+    )

@@ -99,7 +99,7 @@ def _shape_of(module: nn.Module) -> nn.Module:
     if isinstance(module, nn.LayerNorm):
         return nn.LayerNorm(module.normalized_shape, bias=bias)
     if isinstance(module, Conv1D):
-        return Conv1D(module.nf, module.nx)
+        return Conv1D(module.nf, module.nx)  # type: ignore[no-untyped-call]
     norm: Any = type(module)
     return norm(module.get_parameter("weight").shape[0])  # type: ignore[no-any-return]
 

@@ -51,6 +51,7 @@ def run(
     resume: Path | None = None,
     command: list[str] | None = None,
     listener: Listener | None = None,
+    bring: Callable[[Path], None] | None = None,
 ) -> Summary:
     """Run the whole path, or what is left of it.
 
@@ -60,6 +61,7 @@ def run(
         resume: Directory of a run to go on with.
         command: Command line, for the manifest.
         listener: Called with every event.
+        bring: Writes what was given as objects into a new run directory.
 
     Raises:
         PeftSearchError: See :mod:`peftsearch.errors`.
@@ -75,6 +77,8 @@ def run(
             runner.manifest.update(command=command or [])
         with runner, Interrupt(config.max_seconds, config.grace_seconds) as interrupt:
             try:
+                if bring is not None:
+                    bring(directory.path)
                 runner.stage("prepare", interrupt)
             except PeftSearchError as error:
                 # Nothing in it is worth going on with, unless the user means to.
@@ -236,6 +240,7 @@ class _Runner:
                     "fingerprint": work.data.fingerprint,
                     "rows": rows,
                     "test_split": work.data.test_name,
+                    **({"counts": counts.to_json()} if (counts := work.data.counts) else {}),
                 },
                 seeds={
                     "root": self.config.seed,

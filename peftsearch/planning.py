@@ -26,16 +26,16 @@ def plan(config: RunConfig) -> dict[str, Any]:
         ConfigError: Something in the configuration is wrong.
         MissingError: The model's config cannot be had.
     """
-    from peftsearch import tasks
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
-    from peftsearch.workspace import build_space, given_baselines, num_labels, wanted_format
+    from peftsearch.planned_rows import planned_rows, planned_task
+    from peftsearch.workspace import build_space, given_baselines, head_for, wanted_format
 
-    task = tasks.get(config.task)
-    outputs = num_labels(task, config.model, wanted_format(config, task))
-    backbone = sketch_backbone(config.model, outputs, config.backbone)
+    task = planned_task(config)
+    outputs, head = head_for(task, config.model, wanted_format(config, task))
+    backbone = sketch_backbone(config.model, outputs, head=head, description=config.backbone)
     cost = cost_function(backbone.hosts)
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)
@@ -44,7 +44,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     uniform = uniform_baselines(backbone.sites, cost, budget.limit)
     given = given_baselines(config, backbone.sites, cost, budget.limit)
     refused = _refused(config, uniform, backbone)
-    data = _data(config, task)
+    data, rows = planned_rows(config, task, backbone)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     return {
         "format": 1,
@@ -62,6 +62,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         },
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
+        "rows": rows,
         "stages": stages,
         "single_trainings": _trainings(config, stages),
         "memory_bytes": _memory(config, backbone, space, task),
@@ -70,6 +71,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "baselines_not_exportable": refused,
         "warnings": [
             *([backbone.notice] if backbone.notice else []),
+            *(rows["notices"] if rows else ()),
             *_warnings(config, full, kept.free(budget.limit), uniform),
             *_marked(refused),
             *_notes(full, backbone),
@@ -115,22 +117,6 @@ def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
     """Return the whole run in single trainings: search and race by their limit, and the rest."""
     searched = config.trainings if config.architecture is None else 0.0
     return searched + float(sum(stage["trainings"] for stage in stages[2:]))
-
-
-def _data(config: RunConfig, task: Any) -> dict[str, int | None]:
-    """Return the rows of each split, where they can be known without a download."""
-    from pathlib import Path
-
-    from peftsearch import tasks
-    from peftsearch.tasks.base import Hub
-
-    names = ("search_train", "search_valid", "selection", "test")
-    if config.data is None and isinstance(task.source, Hub):
-        return dict.fromkeys(names)
-    folder = None if config.data is None else Path(config.data)
-    data = tasks.load(task, folder, config.train_rows, config.test_rows, config.seed)
-    splits = tasks.split(data, config.seed, config.selection_share)
-    return {name: len(getattr(splits, name)) for name in names}
 
 
 def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str, Any]:

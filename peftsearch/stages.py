@@ -15,7 +15,7 @@ from peftsearch import checkpoint, given
 from peftsearch.architecture import Architecture
 from peftsearch.errors import ConfigError, DivergedError, paste
 from peftsearch.export import writing
-from peftsearch.export.base import Bundle, logits_of, untrained
+from peftsearch.export.base import Bundle, forward_arguments, logits_of, untrained
 from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
 from peftsearch.race import RealTrials, race_json
@@ -25,7 +25,7 @@ from peftsearch.search.loop import CHECKPOINT, TRACE
 from peftsearch.seeds import derive
 from peftsearch.strategies.base import strategy
 from peftsearch.summary import DIVERGED
-from peftsearch.workspace import FROZEN, Workspace, given_baselines
+from peftsearch.workspace import FROZEN, Workspace, given_baselines, head_for
 
 
 def prepare(work: Workspace) -> int:
@@ -58,6 +58,8 @@ def prepare(work: Workspace) -> int:
         work.session.events.emit("prepare", "narrowed", text=str(removed))
     run.write_json("space.json", work.space.to_json())
     work.features.tokenise()
+    for text in work.notices:
+        work.session.events.emit("prepare", "note", text=text)
     return 0
 
 
@@ -252,17 +254,17 @@ def export_untrained(
     """
     from peftsearch import tasks
     from peftsearch.backbones.loading import load_backbone
-    from peftsearch.workspace import num_labels
 
     architecture = Architecture.load(path)
     writing.check_place(folder)
+    head = "sequence"
     if labels is None:
         try:
             task = tasks.get(architecture.task)
         except ConfigError as error:
             raise ConfigError(error.message, "Say how many labels there are: --labels N") from error
-        labels = num_labels(task, architecture.model, task.format)
-    backbone = load_backbone(architecture.model, labels)
+        labels, head = head_for(task, architecture.model, task.format)
+    backbone = load_backbone(architecture.model, labels, head=head)
     found = writing.problems(target, architecture, backbone)
     if found:
         raise writing.refusal(target, found)
@@ -286,7 +288,8 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
         )
     weights = load_file(folder / ADAPTER) if (folder / ADAPTER).is_file() else {}
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
-    inputs = work.format.collate(work.features.selection[:8])
+    batch = work.format.collate(work.features.selection[:8])
+    inputs = forward_arguments(work.backbone.model, batch)
     # Half precision would blur the comparison; every bfloat16 number is a float32 number too.
     model = work.backbone.model.float()
     insertions = insert_architecture(work.backbone.hosts, architecture)

@@ -20,7 +20,8 @@ from peftsearch.devices.sharding import shard_layers
 from peftsearch.errors import ConfigError
 from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
-from peftsearch.formats import Feature, Format, head_outputs, make_format
+from peftsearch.formats import Feature, Format, head_of, head_outputs, make_format
+from peftsearch.frames import OWN_ROWS, OWN_TASK
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
 from peftsearch.rundir import read_json
@@ -35,13 +36,27 @@ from peftsearch.tasks.base import Splits, Task, TaskData
 FROZEN = "frozen.json"
 
 
+def find_task(config: RunConfig, folder: Path | None) -> Task:
+    """Find the task of a configuration, or make it of its data set.
+
+    Args:
+        config: Names the task, and says what the data set does not.
+        folder: Files of its rows, if they are given.
+    """
+    said = config.dataset
+    wishes = tasks.Wishes(
+        said.text_columns, said.label_column, said.kind, said.train_split, said.test_split
+    )
+    return tasks.get(config.task, wishes, folder)
+
+
 def wanted_format(config: RunConfig, task: Task) -> str:
     """Return the format that was asked for: the run's, or else the task's own."""
     return task.format if config.format == "auto" else config.format
 
 
-def num_labels(task: Task, model: str, wanted: str = "auto") -> int:
-    """Return the outputs of the head that a model needs for a task; 0 for none.
+def head_for(task: Task, model: str, wanted: str = "auto") -> tuple[int, str]:
+    """Return the outputs of the head that a model needs for a task, 0 for none, and its kind.
 
     Args:
         task: The task.
@@ -51,7 +66,7 @@ def num_labels(task: Task, model: str, wanted: str = "auto") -> int:
     Raises:
         ConfigError: The model cannot do the task.
     """
-    return head_outputs(task, load_config(model), wanted)
+    return head_outputs(task, load_config(model), wanted), head_of(task)
 
 
 def build_space(config: RunConfig, backbone: Backbone, cost: Cost, kept: Frozen) -> SearchSpace:
@@ -114,27 +129,29 @@ class FeatureSplits:
     @cached_property
     def search_train(self) -> list[Feature]:
         """Weights of the supernet."""
-        return self.format.features(self.splits.search_train)
+        return list(self.format.features(self.splits.search_train))
 
     @cached_property
     def search_valid(self) -> list[Feature]:
         """Gates, and what is measured on the supernet."""
-        return self.format.features(self.splits.search_valid)
+        return list(self.format.features(self.splits.search_valid))
 
     @cached_property
     def selection(self) -> list[Feature]:
         """Scores the race."""
-        return self.format.features(self.splits.selection)
+        return list(self.format.features(self.splits.selection))
 
     @cached_property
     def test(self) -> list[Feature]:
         """Scores what was retrained."""
-        return self.format.features(self.splits.test)
+        return list(self.format.features(self.splits.test))
 
     @cached_property
     def more_tests(self) -> dict[str, list[Feature]]:
         """Further tests by name."""
-        return {name: self.format.features(rows) for name, rows in self.splits.more_tests.items()}
+        return {
+            name: list(self.format.features(rows)) for name, rows in self.splits.more_tests.items()
+        }
 
     def tokenise(self) -> None:
         """Tokenise every split.
@@ -179,14 +196,15 @@ class Workspace:
     @cached_property
     def task(self) -> Task:
         """The task."""
-        return tasks.get(self.config.task)
+        own = self.session.run.file(OWN_TASK)
+        config = replace(self.config, task=str(own)) if own.is_file() else self.config
+        return find_task(config, self._data_folder)
 
     @cached_property
     def data(self) -> TaskData:
         """Its rows."""
         c = self.config
-        folder = None if c.data is None else Path(c.data)
-        return tasks.load(self.task, folder, c.train_rows, c.test_rows, self._row_seed)
+        return tasks.load(self.task, self._data_folder, c.train_rows, c.test_rows, self._row_seed)
 
     @cached_property
     def splits(self) -> Splits:
@@ -198,6 +216,23 @@ class Workspace:
         self.splits = replace(self.splits, test=[], more_tests={})
 
     @property
+    def notices(self) -> list[str]:
+        """Sentences on the rows: what is uneven, repeated, missing from a part, or was cut."""
+        counts, cut = self.data.counts, self.format.truncated
+        found = [*(counts.notices if counts else ()), *self.splits.notices]
+        if cut:
+            found.append(f"{cut:,} rows were cut to {self.format.max_length:,} tokens.")
+        return found
+
+    @property
+    def _data_folder(self) -> Path | None:
+        """Files of the rows; those that the run holds itself come first, wherever it lies now."""
+        own = self.session.run.file(OWN_ROWS)
+        if own.is_dir():
+            return own
+        return None if self.config.data is None else Path(self.config.data)
+
+    @property
     def _row_seed(self) -> int:
         return self.config.seed if self.split_seed is None else self.split_seed
 
@@ -205,9 +240,9 @@ class Workspace:
     def backbone(self) -> Backbone:
         """The one copy of the backbone: on the device, in shards, or in the host's memory."""
         c = self.config
-        outputs = num_labels(self.task, c.model, wanted_format(c, self.task))
+        outputs, head = head_for(self.task, c.model, wanted_format(c, self.task))
         backbone = load_backbone(
-            c.model, outputs, c.precision, description=c.backbone, dropout=c.dropout
+            c.model, outputs, c.precision, head=head, description=c.backbone, dropout=c.dropout
         )
         if self.on_device:
             if c.shard:

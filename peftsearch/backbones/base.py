@@ -64,6 +64,13 @@ def description_of(model: Any) -> Description | None:
     return given
 
 
+def head_kind(model: nn.Module) -> str:
+    """Return what the head of an encoder answers for: ``sequence``, ``tokens`` or ``span``."""
+    name = type(model).__name__
+    kinds = {"ForTokenClassification": "tokens", "ForQuestionAnswering": "span"}
+    return next((kind for end, kind in kinds.items() if name.endswith(end)), "sequence")
+
+
 def is_inserted(name: str) -> bool:
     """Whether a parameter name belongs to an inserted layer and not to the backbone."""
     return f".{SLOT}." in f".{name}."

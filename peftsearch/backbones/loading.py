@@ -11,8 +11,10 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 from transformers.utils import logging
@@ -28,6 +30,13 @@ from peftsearch.catalogue import decoders
 from peftsearch.errors import ConfigError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
+
+#: Class of an encoder by what its head answers for: the whole text, each token, or a span.
+HEADS: dict[str, type[Any]] = {
+    "sequence": AutoModelForSequenceClassification,
+    "tokens": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+}
 
 
 def source_of(name: str) -> str:
@@ -54,13 +63,14 @@ def load_tokenizer(name: str) -> Any:
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
-def _prepare(config: Any, num_labels: int) -> type[Any]:
+def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
     """Return the model class for a task, and write the number of labels into the config.
 
     Args:
         config: The model's config.
         num_labels: Labels of a classification; 1 for a regression. With 0 a decoder writes text
             by its own head; encoders, which need some head, get one for two labels.
+        head: Key of :data:`HEADS`.
     """
     if config.is_encoder_decoder:
         return _able(AutoModelForSeq2SeqLM, config, "a text")
@@ -72,7 +82,7 @@ def _prepare(config: Any, num_labels: int) -> type[Any]:
     if alone and config.pad_token_id is None:  # the head reads the last token that is no padding
         end = config.eos_token_id
         config.pad_token_id = end[0] if isinstance(end, list) else end
-    return _able(AutoModelForSequenceClassification, config, "labels")
+    return _able(HEADS[head], config, "labels")
 
 
 def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
@@ -88,27 +98,34 @@ def load_backbone(
     num_labels: int,
     precision: str = "fp32",
     *,
+    head: str = "sequence",
     description: str | None = None,
     dropout: float | None = None,
 ) -> Backbone:
     """Load weights and tokenizer, freeze the model, find its sites.
 
     Args:
-        name: As for :func:`load_model`, and so are the next two.
+        name: As for :func:`load_model`, and so are the next three.
         num_labels: Labels of the task.
         precision: Of the frozen weights.
+        head: What it answers for.
         description: A backbone description in YAML, where the sites are not to be found otherwise.
         dropout: As for :func:`load_model`.
     """
     read = None if description is None else read_description(description)
-    model = load_model(name, num_labels, precision, dropout)
+    model = load_model(name, num_labels, precision, head=head, dropout=dropout)
     backbone = wrap(name, model, load_tokenizer(name), read)
     backbone.reset_head(0)
     return backbone
 
 
 def load_model(
-    name: str, num_labels: int, precision: str = "fp32", dropout: float | None = None
+    name: str,
+    num_labels: int,
+    precision: str = "fp32",
+    *,
+    head: str = "sequence",
+    dropout: float | None = None,
 ) -> Any:
     """Load a model for a task, without its tokenizer.
 
@@ -117,6 +134,7 @@ def load_model(
         num_labels: Labels of the task; 1 for a regression, 0 for a decoder that writes text.
             Ignored by encoder-decoders.
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
+        head: Key of :data:`HEADS`. Ignored by encoder-decoders.
         dropout: Every dropout rate of the model, in [0, 1); ``None``: its own.
     """
     config = load_config(name)
@@ -124,7 +142,7 @@ def load_model(
         for key, value in vars(config).items():
             if ("dropout" in key or key.endswith("pdrop")) and isinstance(value, float | int):
                 setattr(config, key, dropout)
-    cls = _prepare(config, num_labels)
+    cls = _prepare(config, num_labels, head)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     source = source_of(name)
     with quiet():
@@ -168,11 +186,13 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def sketch_backbone(name: str, num_labels: int, description: str | None = None) -> Backbone:
+def sketch_backbone(
+    name: str, num_labels: int, *, head: str = "sequence", description: str | None = None
+) -> Backbone:
     """Build the model on the meta device from its config alone: every count, no weights."""
     read = None if description is None else read_description(description)
     config = load_config(name)
-    cls = _prepare(config, num_labels)
+    cls = _prepare(config, num_labels, head)
     with torch.device("meta"):
         model = cls.from_config(config)
     return wrap(name, model, description=read)

@@ -69,9 +69,36 @@ Task = Annotated[
     option(
         "--task",
         panel=WHAT,
-        metavar="NAME|FILE.yaml",
+        metavar="NAME|FILE.yaml|hf:ID[:CONFIG]|KIND",
         autocompletion=_completer(_tasks),
-        text="Task to search on (see: list tasks). Default micro-nli.",
+        text="Task to search on (see: list tasks), a data set of the Hub, or a kind of task "
+        "with --data. Default micro-nli.",
+    ),
+]
+TextColumns = Annotated[
+    str | None,
+    option(
+        "--text-columns",
+        panel=WHAT,
+        metavar="NAME,NAME",
+        text="Columns with the texts, for --task hf:... or KIND. Default: found by their types.",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    option(
+        "--label-column",
+        panel=WHAT,
+        metavar="NAME",
+        text="Column with what is right, likewise.",
+    ),
+]
+TaskKind = Annotated[
+    str | None,
+    option(
+        "--kind",
+        panel=WHAT,
+        text="classification, regression, generation, tagging or extraction, likewise.",
     ),
 ]
 Format = Annotated[

@@ -172,6 +172,23 @@ def _data_line(data: Mapping[str, Any]) -> str:
     )
 
 
+def row_lines(rows: Mapping[str, Any] | None) -> list[str]:
+    """Return what is seen in the rows: labels, repetitions, and lengths in tokens."""
+    if not rows:
+        return []
+    lines = [
+        f"{split} labels: " + ", ".join(f"{number:,} {label}" for label, number in counts.items())
+        for split, counts in rows["labels"].items()
+    ]
+    seen = ", ".join(
+        f"{n:,} of {split} seen in training" for split, n in rows["seen_in_training"].items()
+    )
+    lines.append(f"repeated: {rows['repeated']:,} of train, {seen}")
+    if rows["longest"] is not None:
+        lines.append(f"longest input {rows['longest']:,} tokens, {rows['cut']:,} rows cut")
+    return lines
+
+
 def _memory_line(memory: Mapping[str, Any]) -> str:
     parts = [f"{k.replace('_', ' ')} {size(v)}" for k, v in memory.items() if _is_number(v)]
     notes = [value for value in memory.values() if isinstance(value, str)]
@@ -192,6 +209,7 @@ def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list
         labelled("backbone", backbone + (f"; head {head:,}, trained beside" if head else "")),
         *_budget_lines(plan),
         labelled("data", _data_line(plan["data"])),
+        *(labelled("", line) for line in row_lines(plan.get("rows"))),
     ]
     label = "steps"
     for stage in plan["stages"]:

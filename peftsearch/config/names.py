@@ -38,7 +38,7 @@ def known_names() -> Names:
     from peftsearch import catalogue, tasks
 
     return Names(
-        tasks=tuple(tasks.all_tasks()),
+        tasks=(*tasks.all_tasks(), *tasks.KINDS),
         methods=tuple(catalogue.method_facts()),
         spaces=tuple(catalogue.spaces()),
         exporters=tuple(catalogue.exporters()),

@@ -159,6 +159,26 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class DatasetConfig:
+    """What a data set does not say about itself; for ``hf:owner/name`` and kinds of tasks only.
+
+    Attributes:
+        text_columns: Columns with the texts; absent: what has one meaning.
+        label_column: Column with what is right; absent: likewise.
+        kind: ``classification``, ``regression``, ``generation``, ``tagging`` or ``extraction``;
+            absent: by the type of the label column.
+        train_split: Split to train on; absent: ``train``.
+        test_split: Split to test on; absent: ``validation``, else ``test``.
+    """
+
+    text_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    kind: str | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides what a run does.
 
@@ -166,7 +186,8 @@ class RunConfig:
         model: Built-in model, Hub id, or folder.
         backbone: YAML file that says where the parts of the model stand, for models of a type that
             is not known; absent: the model's family, or an inspection of the model.
-        task: Name of a task, or a task YAML file.
+        task: Name of a task, a task YAML file, ``hf:owner/name[:config]``, or a kind of task
+            where ``data`` is given.
         format: How the task meets the model: ``text`` writes the answer, ``head`` reads a label
             from a new head, ``auto`` takes what is usual for the model and the kind of task.
         data: Folder with ``train`` and ``validation`` files that replace the task's own rows.
@@ -202,6 +223,7 @@ class RunConfig:
         retrain: Training of the found architecture and the baselines.
         learning_rates: Learning rate by method, each > 0; absent ones take the method's own.
         export: What is written for other trainers.
+        dataset: What a data set does not say about itself.
     """
 
     model: str = "micro-t5"
@@ -237,6 +259,7 @@ class RunConfig:
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     learning_rates: dict[str, float] = field(default_factory=dict)
     export: ExportConfig = field(default_factory=ExportConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
 
 @dataclass(frozen=True)

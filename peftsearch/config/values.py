@@ -126,7 +126,7 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
         _check_budget(value, where)
     if "choices" in leaf.rules:
         require_known(value, leaf.rules["choices"], f"{where}{leaf.path}")
-    if leaf.path == "task" and not is_file_name(value):
+    if leaf.path == "task" and not is_file_name(value) and not value.startswith("hf:"):
         require_known(value, names.tasks, f"{where}task", "tasks")
     if leaf.path == "space" and not is_file_name(value):
         require_known(value, names.spaces, f"{where}space", "spaces")

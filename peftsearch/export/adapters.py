@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from peftsearch.architecture import Architecture, Choice
-from peftsearch.backbones.base import Backbone, head_prefixes
+from peftsearch.backbones.base import Backbone, head_kind, head_prefixes
 from peftsearch.backbones.loading import source_of
 from peftsearch.catalogue import decoders, families
 from peftsearch.errors import ExportError
@@ -85,6 +85,8 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     if backbone.family not in _CHECKED:
         reason = f"exports to adapters were checked for {', '.join(_CHECKED)} alone"
         return [Problem(choice.site, choice.method, reason) for choice in active]
+    if head_kind(backbone.model) == "span":
+        return [Problem("head", "none", "a head for begin and end has never been tried there")]
     found = [(choice, reason) for choice in active for reason in _alone(choice, backbone)]
     found += _one_sided(active)
     found += _meeting(active)

@@ -15,6 +15,7 @@ and four functions:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -161,7 +162,20 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     half = any(p.dtype == torch.bfloat16 for p in model.parameters())
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         output = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
-    return output.logits.float().cpu()  # type: ignore[no-any-return]
+    return output_logits(output).float().cpu()
+
+
+def output_logits(output: Any) -> Tensor:
+    """Return the logits of a model's output; those of begin and end as the last dimension."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    return output.logits  # type: ignore[no-any-return]
+
+
+def forward_arguments(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a batch that the model's forward knows, not those of the format."""
+    known = inspect.signature(type(model).forward).parameters
+    return {name: tensor for name, tensor in batch.items() if name in known}
 
 
 def largest_difference(found: Tensor, wanted: Tensor) -> float:

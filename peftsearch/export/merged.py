@@ -15,7 +15,14 @@ from torch import Tensor
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone
 from peftsearch.backbones.loading import quiet
-from peftsearch.export.base import Bundle, Evidence, Problem, largest_difference, logits_of
+from peftsearch.export.base import (
+    Bundle,
+    Evidence,
+    Problem,
+    largest_difference,
+    logits_of,
+    output_logits,
+)
 from peftsearch.export.patching import patched
 from peftsearch.export.snippets import auto_class
 from peftsearch.export.touched import Touched, touched
@@ -150,7 +157,7 @@ def _load(kind: Any, folder: Path, **options: Any) -> Any:
 @torch.no_grad()
 def _half(model: Any, bundle: Bundle) -> Tensor:
     """Return the logits of a bfloat16 model as it computes by itself, without autocast."""
-    return model.eval()(**bundle.check_inputs).logits.float()  # type: ignore[no-any-return]
+    return output_logits(model.eval()(**bundle.check_inputs)).float()
 
 
 def snippet(bundle: Bundle, folder: Path) -> list[str]:

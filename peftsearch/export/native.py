@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone, head_parameters, hosts_of
+from peftsearch.backbones.base import Backbone, head_kind, head_parameters, hosts_of
 from peftsearch.backbones.loading import load_model
 from peftsearch.catalogue import method_order
 from peftsearch.checkpoint import restore_weights
@@ -106,6 +106,7 @@ def _write(
         "format": FORMAT,
         "base": architecture.model,
         "num_labels": 0 if is_decoder(model) else getattr(model.config, "num_labels", 2),
+        **({} if head_kind(model) == "sequence" else {"head_kind": head_kind(model)}),
         "model_type": model.config.model_type,
         "stacks": _stacks(model),
         "composition_order": composition_order(architecture.methods),
@@ -181,7 +182,9 @@ def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
     _check_order(folder, document, architecture)
     if model is None:
         own = (folder / "config.json").is_file()
-        model = load_model(str(folder) if own else document["base"], document["num_labels"])
+        base = str(folder) if own else document["base"]
+        head = document.get("head_kind", "sequence")
+        model = load_model(base, document["num_labels"], head=head)
     apply(model, architecture)
     try:
         load_state(insertions_of(model), _tensors(folder / _ADAPTER))

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone, freeze, head_prefixes
+from peftsearch.backbones.base import Backbone, freeze, head_kind, head_prefixes
 from peftsearch.errors import MissingError
 from peftsearch.export.base import Bundle, Entry, Evidence, Problem, logits_of
 from peftsearch.export.snippets import backbone_lines, is_decoder, is_seq2seq
@@ -163,6 +163,9 @@ def _tensors(name: str, target: Touched) -> dict[str, Tensor]:
     return {"beft_bias": target.bias[None, :]}
 
 
+_TASK_TYPES = {"sequence": "SEQ_CLS", "tokens": "TOKEN_CLS", "span": "QUESTION_ANS"}
+
+
 def config_of(part: Part, model: Any, last: bool = True) -> Any:
     """Return PEFT's config of one part."""
     peft = _peft()
@@ -174,7 +177,7 @@ def config_of(part: Part, model: Any, last: bool = True) -> Any:
     elif last and is_decoder(model):
         common["task_type"] = "CAUSAL_LM"
     elif last and heads:
-        common |= {"task_type": "SEQ_CLS", "modules_to_save": heads}
+        common |= {"task_type": _TASK_TYPES[head_kind(model)], "modules_to_save": heads}
     if part.name == "layernorm":
         return peft.LNTuningConfig(**common)
     if part.name == "ia3":

@@ -14,6 +14,8 @@ _KINDS = (
     "ForConditionalGeneration",
     "MTModel",
     "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
     "ForCausalLM",
     "LMHeadModel",
 )

@@ -31,6 +31,8 @@ def auto_class(model: Any) -> str:
         "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
         "MTModel": "AutoModelForSeq2SeqLM",  # Marian
         "ForSequenceClassification": "AutoModelForSequenceClassification",
+        "ForTokenClassification": "AutoModelForTokenClassification",
+        "ForQuestionAnswering": "AutoModelForQuestionAnswering",
     }
     return next((auto for end, auto in autos.items() if name.endswith(end)), name)
 

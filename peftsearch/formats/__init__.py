@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature, Format
 from peftsearch.formats.causal_generation import CausalGeneration
 from peftsearch.formats.causal_labels import CausalLabels
 from peftsearch.formats.chat import Chat
-from peftsearch.formats.choosing import form_of, head_outputs, is_decoder
+from peftsearch.formats.choice_likelihood import ChoiceLikelihood
+from peftsearch.formats.choosing import form_of, head_of, head_outputs, is_decoder
 from peftsearch.formats.generation import Generation
+from peftsearch.formats.label_generation import LabelGeneration
 from peftsearch.formats.language_modelling import LanguageModelling
+from peftsearch.formats.multiple_choice import MultipleChoice
+from peftsearch.formats.question_answering import QuestionAnswering
 from peftsearch.formats.sequence_classification import SequenceClassification
 from peftsearch.formats.text_to_text import TextToText
+from peftsearch.formats.token_classification import TokenClassification
 from peftsearch.tasks.base import Task
 
 __all__ = [
     "CausalGeneration",
     "CausalLabels",
     "Chat",
+    "ChoiceLikelihood",
     "Feature",
     "Format",
     "Generation",
+    "LabelGeneration",
     "LanguageModelling",
+    "MultipleChoice",
+    "QuestionAnswering",
     "SequenceClassification",
     "TextToText",
+    "TokenClassification",
     "form_of",
+    "head_of",
     "head_outputs",
     "make_format",
 ]
@@ -44,15 +57,38 @@ def make_format(task: Task, tokenizer: Any, model_config: Any, wanted: str = "au
         ConfigError: The task cannot be put to this model.
     """
     if form_of(task, model_config, wanted) == "head":
-        return SequenceClassification(task, tokenizer, model_config)
-    kinds: dict[str, type[Any]] = {
-        "generation": Generation,
+        made = _HEADS.get(task.kind, SequenceClassification)
+    else:
+        made = _of_decoder(task) if is_decoder(model_config) else _of_encoder_decoder(task)
+    return made(task, tokenizer, model_config)
+
+
+_HEADS: dict[str, Callable[[Task, Any, Any], Format]] = {
+    "choice": MultipleChoice,
+    "tagging": TokenClassification,
+    "extraction": QuestionAnswering,
+}
+
+
+def _of_encoder_decoder(task: Task) -> Callable[[Task, Any, Any], Format]:
+    if task.kind in ("generation", "extraction"):
+        return Generation
+    if task.kind == "choice" and not task.label_words:
+        return ChoiceLikelihood
+    return LabelGeneration if task.scoring == "generation" else TextToText
+
+
+def _of_decoder(task: Task) -> Callable[[Task, Any, Any], Format]:
+    if task.scoring == "generation":
+        raise ConfigError(
+            f'the task "{task.name}" has scoring: generation, which decoders have for free texts '
+            "alone.",
+            "Leave out scoring: all label words are then compared.",
+        )
+    if task.kind in ("generation", "extraction"):
+        return CausalGeneration
+    kinds: dict[str, Callable[[Task, Any, Any], Format]] = {
         "language-modelling": LanguageModelling,
         "chat": Chat,
     }
-    plain: type[Any] = TextToText
-    if is_decoder(model_config):
-        kinds["generation"] = CausalGeneration
-        plain = CausalLabels
-    found: Format = kinds.get(task.kind, plain)(task, tokenizer, model_config)
-    return found
+    return kinds.get(task.kind, CausalLabels)

@@ -45,26 +45,30 @@ class Format(Protocol):
     max_length: int
     num_labels: int
 
-    def features(self, rows: Sequence[Row]) -> list[Feature]:
+    def features(self, rows: Sequence[Row]) -> Sequence[Feature]:
         """Tokenise rows; to be done once."""
         ...
 
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
-        """Pad to the longest of the batch; the keys are arguments of the model's forward."""
+        """Pad to the longest of the batch; the keys are arguments of the model's forward.
+
+        Other keys are the format's own. Of them ``owners`` (rows that the model sees,) has the
+        number of the example that each belongs to, where an example is several of them.
+        """
         ...
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """Mean loss of a batch: a scalar in float32, with gradients."""
         ...
 
-    def predict(self, model: Any, batch: dict[str, Tensor]) -> list[float] | list[str]:
-        """Label ids, numbers for regression, or texts for generation, one a row.
+    def predict(self, model: Any, batch: dict[str, Tensor]) -> Sequence[Answer]:
+        """Label ids, numbers for regression, texts, or tags, one a row.
 
         The caller puts the model into evaluation mode.
         """
         ...
 
-    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[float] | list[str], float]:
+    def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[Sequence[Answer], float]:
         """What :meth:`predict` and :meth:`loss` return, without gradients."""
         ...
 

@@ -62,7 +62,7 @@ class Causal:
         """Log-likelihood of the labels of each row, a few rows at a time: (batch,), float32."""
         ids, mask, labels = (batch[name] for name in ("input_ids", "attention_mask", "labels"))
         rows = max(1, MOST_LOGITS // (ids.shape[1] * self._vocabulary))
-        parts = zip(ids.split(rows), mask.split(rows), labels.split(rows), strict=True)
+        parts = zip(*(torch.split(each, rows) for each in (ids, mask, labels)), strict=True)
         return torch.cat([-token_losses(model, *part).sum(1) for part in parts])
 
 

@@ -17,7 +17,7 @@ from transformers import GenerationConfig
 from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature
 from peftsearch.formats.causal import prompts
-from peftsearch.formats.generation import generating
+from peftsearch.formats.generation import as_answers, generating, target_text
 from peftsearch.formats.prompted import Prompted
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
@@ -55,7 +55,7 @@ class CausalGeneration(Prompted):
             ConfigError: An answer is too long. It is not cut: the model would learn to stop too
                 early, and be scored against a text that it cannot write.
         """
-        texts = [row[self.task.label_column].strip() for row in rows]
+        texts = [target_text(self.task, row) for row in rows]
         answers = [self.answer(text) for text in texts]
         long = [len(ids) for ids in answers if len(ids) > self.max_target_length]
         if long:
@@ -65,7 +65,8 @@ class CausalGeneration(Prompted):
                 f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
             )
         found = self.prompts(rows, self.max_target_length)
-        return [self.joined(*parts) for parts in zip(found, answers, texts, strict=True)]
+        right = map(self.task.reference, rows)
+        return [self.joined(*parts) for parts in zip(found, answers, right, strict=True)]
 
     @torch.no_grad()
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:
@@ -77,7 +78,7 @@ class CausalGeneration(Prompted):
             )
         written = whole[:, ids.shape[1] :]
         texts: list[str] = self._tokenizer.batch_decode(written, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return as_answers(self.task, texts)
 
     @torch.no_grad()
     def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[str], float]:

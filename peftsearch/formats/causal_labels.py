@@ -51,7 +51,8 @@ class CausalLabels(Prompted):
         found = []
         for row, prompt in zip(rows, self.prompts(rows, self._room), strict=True):
             label = row[self.task.label_column]
-            found.append(self.joined(prompt, self._targets[self._word_of(label)], float(label)))
+            word = self._targets[self._word_of(label)]
+            found.append(self.joined(prompt, word, self.task.reference(row)))
         return found
 
     def _word_of(self, label: float) -> int:

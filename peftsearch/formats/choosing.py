@@ -7,6 +7,9 @@ kind of task        encoder             encoder-decoder  decoder
 ==================  ==================  ===============  =========================
 classification      head                text             text
 regression          head                text             head
+choice              head                text             text, with label words
+tagging             head                refused          refused
+extraction          head                text             text
 generation          refused             text             text
 language-modelling  refused             refused          text
 chat                refused             refused          text
@@ -25,6 +28,10 @@ from peftsearch.errors import ConfigError
 from peftsearch.tasks.base import Task
 
 _WRITTEN = ("generation", "language-modelling", "chat")
+#: Kinds of which a decoder writes the answer.
+_BY_DECODERS = (*_WRITTEN, "classification", "choice", "extraction")
+#: Kinds that a decoder may also do with a head for the whole text.
+_BY_DECODERS_HEADS = ("classification", "regression")
 _OF_DECODERS = ("language-modelling", "chat")
 
 
@@ -48,17 +55,35 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
     alone = is_decoder(model_config)
     if task.kind in _WRITTEN:
         _require_writer(task, model_config, alone or (writes and task.kind not in _OF_DECODERS))
-    found = "head"
-    if task.kind in _WRITTEN or writes or (alone and task.kind == "classification"):
+    _require_reader(task, model_config, writes or alone)
+    found = "text" if writes or task.kind in _WRITTEN else "head"
+    if alone and task.kind in _BY_DECODERS:
         found = "text"
     if wanted in ("auto", found):
         return found
-    if alone and task.kind not in _WRITTEN:
+    if alone and task.kind in _BY_DECODERS_HEADS:
         return wanted
     what = f"a task of kind {task.kind}" if task.kind in _WRITTEN else model_config.model_type
     raise ConfigError(
         f'the format "{wanted}" is not to be had for {what}: it takes "{found}".',
         "Leave out --format.",
+    )
+
+
+def _require_reader(task: Task, model_config: Any, has_decoder: bool) -> None:
+    """Refuse what needs an encoder's head, and choices that a decoder cannot name."""
+    listed = task.kind == "choice" and is_decoder(model_config) and not task.label_words
+    if not listed and not (task.kind == "tagging" and has_decoder):
+        return
+    need = (
+        "label words with a decoder: one column for each choice"
+        if listed
+        else "an encoder with a head for words"
+    )
+    raise ConfigError(
+        f'the task "{task.name}" is {task.kind}, which needs {need}; this model is of type '
+        f'"{model_config.model_type}".',
+        "Give an encoder, e.g. --model bert-base-cased.",
     )
 
 
@@ -76,7 +101,15 @@ def _require_writer(task: Task, model_config: Any, able: bool) -> None:
 
 
 def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
-    """Return the outputs of the head that the model needs, 1 for a regression; 0 for none."""
+    """Return the outputs of the head that the model needs; 0 for none.
+
+    That is 1 for a regression or a choice, and 2 for begin and end of an answer.
+    """
     if form_of(task, model_config, wanted) == "text":
         return 0
-    return max(1, len(task.labels))
+    return 2 if task.kind == "extraction" else max(1, len(task.labels))
+
+
+def head_of(task: Task) -> str:
+    """Return which head an encoder needs, as a key of ``backbones.loading.HEADS``."""
+    return {"tagging": "tokens", "extraction": "span"}.get(task.kind, "sequence")

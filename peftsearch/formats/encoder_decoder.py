@@ -49,7 +49,7 @@ class EncoderDecoder:
 
     def prompts(self, rows: Sequence[Row]) -> list[list[int]]:
         """Tokenise the prompts of rows in one call; too long ones again, one by one."""
-        fields = [{column: row[column] for column in self.task.columns} for row in rows]
+        fields = [self.task.fields(row) for row in rows]
         prompts = [self.task.template.format(**field) for field in fields]
         if not prompts:
             return []
@@ -64,8 +64,9 @@ class EncoderDecoder:
         return found
 
     def ended(self, ids: Sequence[int]) -> list[int]:
-        """Return target ids that end in the end token, once."""
-        return list(ids) if ids and ids[-1] == self._end else [*ids, self._end]
+        """Return target ids up to the end token; behind it mBART writes the language."""
+        found = [*ids, self._end]
+        return found[: found.index(self._end) + 1]
 
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and labels, each (batch, longest), int64."""

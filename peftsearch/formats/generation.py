@@ -22,9 +22,30 @@ from peftsearch.formats.target_tokenizer import load_target_tokenizer
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
+#: What is written where a question has no answer.
+NO_ANSWER = "unanswerable"
+
+
+def target_text(task: Task, row: Row) -> str:
+    """Return the text to write for a row: of several right ones the first."""
+    label = row[task.label_column]
+    if task.kind == "extraction":
+        label = label["text"] or [NO_ANSWER]
+    text: str = label[0] if isinstance(label, list) else label
+    return text.strip()
+
+
+def as_answers(task: Task, written: Sequence[str]) -> list[str]:
+    """Return what a model wrote as answers: no outer blanks; no answer is the empty text."""
+    said = [text.strip() for text in written]
+    return ["" if task.unanswerable and s == NO_ANSWER else s for s in said]
+
 
 class Generation(EncoderDecoder):
-    """The form of a task whose answers are free texts.
+    """The form of a task whose answers are free texts, or to be found in a text.
+
+    Of several right texts the first is trained on. Where a question may have no answer, the model
+    writes "unanswerable", which reads as the empty text.
 
     Args:
         task: The task.
@@ -34,6 +55,8 @@ class Generation(EncoderDecoder):
     Raises:
         ConfigError: The task has no template, or its target tokenizer does not fit.
     """
+
+    generates = True
 
     def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
         super().__init__(task, tokenizer, config)
@@ -66,13 +89,13 @@ class Generation(EncoderDecoder):
         prompts = self.prompts(rows)
         if not prompts:
             return []
-        texts = [row[self.task.label_column].strip() for row in rows]
+        texts = [target_text(self.task, row) for row in rows]
         encoded = self._writer(text_target=texts, verbose=False)["input_ids"]
         targets = [self.ended(ids) for ids in encoded]
         self._check_lengths(targets)
         return [
-            Feature({"input_ids": prompt}, target, text)
-            for prompt, target, text in zip(prompts, targets, texts, strict=True)
+            Feature({"input_ids": prompt}, target, self.task.reference(row))
+            for prompt, target, row in zip(prompts, targets, rows, strict=True)
         ]
 
     def _check_lengths(self, targets: Sequence[Sequence[int]]) -> None:
@@ -101,7 +124,7 @@ class Generation(EncoderDecoder):
                 past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
             )
         texts: list[str] = self._writer.batch_decode(ids, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return as_answers(self.task, texts)
 
     @torch.no_grad()
     def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[str], float]:

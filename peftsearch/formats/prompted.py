@@ -57,7 +57,7 @@ class Prompted(Causal):
             rows: The rows.
             room: Tokens of the longest answer, which the model must have positions for.
         """
-        fields = [{column: row[column] for column in self.task.columns} for row in rows]
+        fields = [self.task.fields(row) for row in rows]
         if not fields:
             return []
         limit = min(self.max_length, self._positions - room)

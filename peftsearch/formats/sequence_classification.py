@@ -1,4 +1,4 @@
-"""One or two texts in, one score per label out of a head, for encoders and decoders.
+"""Texts in, one score per label out of a head, for encoders and decoders.
 
 A decoder's head reads the last token that is no padding, wherever the padding stands.
 """
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from peftsearch.formats.base import Feature, input_limit, padded, padding_id
+from peftsearch.formats.base import Feature, input_limit
 from peftsearch.formats.choosing import is_decoder
+from peftsearch.formats.encoding import encode, fills, pad, pair
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
@@ -39,39 +40,22 @@ class SequenceClassification:
         self._tokenizer = tokenizer
         # Some tokenizers of decoders give types of tokens, which their models do not take.
         self._typed = getattr(config, "type_vocab_size", 0) > 0 or not is_decoder(config)
-        self._fill = {
-            "input_ids": padding_id(tokenizer, config),
-            "token_type_ids": int(tokenizer.pad_token_type_id),
-        }
+        self._fill = fills(tokenizer, config)
 
     def features(self, rows: Sequence[Row]) -> list[Feature]:
         """Tokenise rows in one call; too long ones again, losing tokens of the longest text."""
-        if not rows:
-            return []
-        texts = [[row[column] for row in rows] for column in self.task.columns]
-        encoded = self._tokenizer(*texts, verbose=False)
-        long = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) > self.max_length]
+        texts = [pair(self.task, row) for row in rows]
+        inputs, long = encode(self._tokenizer, texts, self.max_length)
         self.truncated += len(long)
-        inputs = [{name: encoded[name][i] for name in encoded} for i in range(len(rows))]
-        if long:
-            cut = self._tokenizer(
-                *[[column[i] for i in long] for column in texts],
-                truncation="longest_first",
-                max_length=self.max_length,
-            )
-            for place, i in enumerate(long):
-                inputs[i] = {name: cut[name][place] for name in cut}
         labels = [row[self.task.label_column] for row in rows]
-        return [Feature(i, y, float(y)) for i, y in zip(inputs, labels, strict=True)]
+        references = map(self.task.reference, rows)
+        return [Feature(*each) for each in zip(inputs, labels, references, strict=True)]
 
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (batch, longest) and labels (batch,)."""
-        # By hand: the tokenizer's own pad() logs an advice that does not apply here.
-        batch = {
-            name: padded([feature.inputs[name] for feature in features], self._fill.get(name, 0))
-            for name in features[0].inputs
-            if self._typed or name != "token_type_ids"
-        }
+        batch = pad([feature.inputs for feature in features], self._fill)
+        if not self._typed:
+            batch.pop("token_type_ids", None)
         kind = torch.float32 if self._regression else torch.int64
         labels = torch.tensor([feature.target for feature in features], dtype=kind)
         return {**batch, "labels": labels}

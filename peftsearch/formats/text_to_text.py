@@ -58,7 +58,7 @@ class TextToText(EncoderDecoder):
         for row, ids in zip(rows, self.prompts(rows), strict=True):
             label = row[self.task.label_column]
             target = self._targets[self._word_of(label)]
-            found.append(Feature({"input_ids": ids}, target, float(label)))
+            found.append(Feature({"input_ids": ids}, target, self.task.reference(row)))
         return found
 
     def _word_of(self, label: float) -> int:

@@ -101,10 +101,19 @@ def hub_call(
         except PeftSearchError:
             raise
         except Exception as error:  # as above; what is no loading error goes on unchanged
-            reason = failure or explain(error, wanted, watch.dead)
+            reason = explain(error, wanted, watch.dead) if _is_bare(failure, wanted) else failure
+            reason = reason or failure or explain(error, wanted, watch.dead)
             if reason is None:
                 raise
             raise reason from error
+
+
+def _is_bare(failure: MissingError | None, wanted: Wanted) -> bool:
+    """Whether a data set only lacks a card, which it does not need: the loader knows more."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    cause = None if failure is None else failure.__cause__
+    return wanted.kind == "dataset" and isinstance(cause, EntryNotFoundError)
 
 
 @contextmanager
@@ -143,8 +152,10 @@ def load_rows(source: Hub) -> dict[str, list[dict[str, Any]]]:
     def loaded() -> dict[str, list[dict[str, Any]]]:
         import datasets
 
-        with _quiet_datasets():
-            found = datasets.load_dataset(source.path, source.config, revision=source.revision)
+        with quiet_datasets():
+            found = datasets.load_dataset(
+                source.path, source.config, data_dir=source.data_dir, revision=source.revision
+            )
         names = (source.train, source.test, *source.more_tests)
         for name in names:
             if name not in found:
@@ -170,7 +181,7 @@ def _no_folder(name: str, wanted: Wanted) -> MissingError:
 
 
 @contextmanager
-def _quiet_datasets() -> Iterator[None]:
+def quiet_datasets() -> Iterator[None]:
     """Keep ``datasets`` from asking another host, and its bars off where there is no terminal."""
     import datasets
 

@@ -175,7 +175,8 @@ class Search:
         """Return what this process adds to the mean loss of the rows."""
         own = slice_of(rows)
         batch = self.session.to_device(self.format.collate(own.rows))
-        self.supernet.set(choices, len(rows), probed=probed, places=own.places)
+        owners = batch.get("owners")
+        self.supernet.set(choices, len(rows), probed=probed, places=own.places, owners=owners)
         if ranks.rank():  # the architectures are drawn alike everywhere, the dropout is not
             seed_torch(own_seed(derive(self.seed, stream, self.step)))
         with self.session.accelerator.autocast():

@@ -84,7 +84,7 @@ def measure(
         StoppedError: The user asked to stop; measuring starts anew on resume.
     """
     meter = _Meter(session, supernet, task, task_format, features)
-    cheap = task.kind != "generation"
+    cheap = task.kind != "generation" and not getattr(task_format, "generates", False)
     found = []
     for number, sample in enumerate(meter.each(architectures, scored=cheap), start=1):
         found.append(sample)

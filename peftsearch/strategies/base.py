@@ -31,6 +31,7 @@ from peftsearch.space import SearchSpace
 from peftsearch.supernet.gates import Gates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import constant_predictions
 from peftsearch.tasks.base import LIKELIHOOD_KINDS, Task
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
@@ -286,16 +287,14 @@ def write_measured(
 def chance(task: Task, features: Sequence[Feature]) -> float:
     """Return the best score of always giving the same answer.
 
-    Of texts only the most frequent is tried: there are about as many as there are rows. For a
-    language model it is the frequency of each token, whatever stands before it.
+    For a language model it is the frequency of each token, whatever stands before it.
     """
     if task.kind in LIKELIHOOD_KINDS:
         return _by_frequency(features)
     references = [feature.reference for feature in features]
-    tried = 1 if task.kind == "generation" else None
     return max(
-        metrics.score(task.metrics, references, [answer] * len(references))[task.metric]
-        for answer, _ in Counter(references).most_common(tried)
+        metrics.score((task.metric,), references, said)[task.metric]
+        for said in constant_predictions(references)
     )
 
 

@@ -47,7 +47,14 @@ class Bank:
         """Return the part of the choices (S, G, C) that is about this bank: (S, candidates)."""
         return choices[:, self.gate][:, list(self.candidates)]
 
-    def set(self, choices: Tensor, rows: int, places: range, weight: float | None) -> None:
+    def set(
+        self,
+        choices: Tensor,
+        rows: int,
+        places: range,
+        weight: float | None,
+        owners: Tensor | None = None,
+    ) -> None:
         """Switch on what the choices say, for batches of ``rows`` examples.
 
         Args:
@@ -55,6 +62,7 @@ class Bank:
             rows: Examples in the batch.
             places: Those of them that are run.
             weight: Factor of the gradient that reaches the choices; ``None``: do not execute.
+            owners: Example of each row that the model sees; ``None``: each is one.
         """
         for layer in self.insertion.layers.values():
             layer.active = weight is not None
@@ -67,7 +75,9 @@ class Bank:
         if weight != 1:  # only of a bank that is off: zero stays zero
             mask = mask * weight
         if len(choices) > 1:
-            mask = mask[torch.tensor(places) * len(choices) // rows]  # (B, 1, size)
+            at = torch.tensor(places)
+            at = at if owners is None else at[owners.cpu()]
+            mask = mask[at * len(choices) // rows]  # (B, 1, size)
         for layer in self.insertion.layers.values():
             layer.mask = mask
 
@@ -126,7 +136,13 @@ class Supernet:
         }
 
     def set(
-        self, choices: Tensor, rows: int, *, probed: float = 0.0, places: range | None = None
+        self,
+        choices: Tensor,
+        rows: int,
+        *,
+        probed: float = 0.0,
+        places: range | None = None,
+        owners: Tensor | None = None,
     ) -> None:
         """Put hard choices (S, G, C) on the model.
 
@@ -141,6 +157,8 @@ class Supernet:
                 gradients weighted by one over their share, so that in expectation the gradient
                 is that of executing all of them, at a fraction of the time and memory.
             places: Those of the examples that are run next, by default all.
+            owners: Of each row that the model sees, which of them it belongs to, where an example
+                is several rows; ``None``: each is one.
         """
         on = [bool(bank.chosen(choices.detach()).any()) for bank in self.banks]
         off = [i for i, active in enumerate(on) if not active]
@@ -148,7 +166,7 @@ class Supernet:
         drawn = {off[i] for i in torch.randperm(len(off))[:count].tolist()} if count else set()
         for i, bank in enumerate(self.banks):
             probe = len(off) / count if i in drawn else None
-            bank.set(choices, rows, places or range(rows), 1.0 if on[i] else probe)
+            bank.set(choices, rows, places or range(rows), 1.0 if on[i] else probe, owners)
 
     def remove(self) -> None:
         """Take everything off the backbone."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.base import (
+    KINDS,
     Builtin,
     Folder,
     Hub,
@@ -25,11 +26,14 @@ from peftsearch.tasks.base import (
     load,
     split,
 )
+from peftsearch.tasks.by_name import from_folder, from_hub, is_by_name
 from peftsearch.tasks.files import read_task
+from peftsearch.tasks.inference import Wishes
 from peftsearch.tasks.metrics import METRICS, score
 from peftsearch.tasks.rows import Row
 
 __all__ = [
+    "KINDS",
     "METRICS",
     "Builtin",
     "Folder",
@@ -38,8 +42,10 @@ __all__ = [
     "Splits",
     "Task",
     "TaskData",
+    "Wishes",
     "all_tasks",
     "get",
+    "is_by_name",
     "load",
     "read_task",
     "score",
@@ -79,12 +85,29 @@ def _add(found: dict[str, Task], tasks: Iterable[object], where: str) -> None:
         found[task.name] = task
 
 
-def get(name: str | Path) -> Task:
-    """Find a task by name, or read it from a YAML file.
+def get(name: str | Path, wishes: Wishes | None = None, folder: Path | None = None) -> Task:
+    """Find a task by name, read it from a YAML file, or make it of a data set.
+
+    Args:
+        name: Name of a task, a YAML file, ``hf:owner/name[:config]``, or a kind of task.
+        wishes: What the user says about a data set; only where the task is made of one.
+        folder: Files of a task that is given by its kind.
 
     Raises:
-        ConfigError: No such task, or the file is not a task.
+        ConfigError: No such task, the file is not a task, or a data set does not say enough.
+        MissingError: The data set is not there.
     """
+    wishes = wishes or Wishes()
+    if is_by_name(str(name)):
+        if str(name) in KINDS:
+            return from_folder(str(name), folder, wishes)
+        return from_hub(str(name), wishes)
+    if wishes != Wishes():
+        raise ConfigError(
+            f'the task "{name}" has its columns already.',
+            "Leave out --text-columns, --label-column, --kind and dataset.*; they are for "
+            "--task hf:owner/name and --task KIND --data DIR.",
+        )
     if str(name).endswith((".yaml", ".yml")):
         return read_task(Path(name))
     tasks = all_tasks()

@@ -9,20 +9,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.micro.lexicon import Split
+from peftsearch.tasks.answers import Answer, Grouped, Texts
+from peftsearch.tasks.counting import Counts, count, missing_labels
 from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_hidden
 from peftsearch.tasks.splitting import divide, pick
 from peftsearch.tasks.tables import Tables
 
-KINDS = ("classification", "regression", "generation", "language-modelling", "chat")
+KINDS = (
+    "classification",
+    "regression",
+    "generation",
+    "choice",
+    "tagging",
+    "extraction",
+    "language-modelling",
+    "chat",
+)
 #: Kinds that are scored by how likely the right tokens are.
 LIKELIHOOD_KINDS = ("language-modelling", "chat")
 FORMATS = ("auto", "text", "head")
+SCORINGS = ("likelihood", "generation")
 SELECTION_SHARE = 0.1
 SELECTION_FLOOR = 200
 SEARCH_VALID_FRACTION = 0.3
@@ -39,6 +51,7 @@ class Hub:
         test: Name of the split to test on; its labels must be public.
         more_tests: Further splits that are scored beside the test, e.g. mismatched MNLI.
         revision: Commit, tag or branch; ``None`` for the default branch.
+        data_dir: Folder of the data set that holds the files, where it has no configurations.
     """
 
     path: str
@@ -47,6 +60,7 @@ class Hub:
     test: str = "validation"
     more_tests: tuple[str, ...] = ()
     revision: str | None = None
+    data_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +89,15 @@ class Task:
     Attributes:
         name: Short name, as typed after ``--task``.
         description: One line for tables.
-        kind: One of :data:`KINDS`.
-        columns: One or two text columns, in order.
-        label_column: Column with the label id, with the number for regression, or with the text
-            to write for generation; the text column itself where its text is what is learned.
-        labels: Label names by id; empty for regression and generation.
+        kind: One of :data:`KINDS`. ``choice`` picks one of several texts of the row, ``tagging``
+            gives every word a label, ``extraction`` finds the answer to a question in a text.
+        columns: Text columns, in order; encoders read all but the last as one text. For tagging
+            the one with the list of words; for extraction question and context.
+        label_column: Column with the label id, with the number for regression, with the text (or
+            the list of right texts) to write for generation, with the index of the right choice
+            or the list of right ones, with the list of tags, or with the answers; the text column
+            itself where its text is what is learned.
+        labels: Label names by id, or the tags; empty for the other kinds.
         label_words: Target text of each label id, for text-to-text models. For regression the
             numbers a model may answer; empty means 0.0, 0.2, … 5.0, as T5 was trained.
         template: Input text for text-to-text models, with ``{column}`` for every column.
@@ -90,6 +108,15 @@ class Task:
             own: a folder inside the model's, a path, or an id of the Hub.
         source: Where the rows come from; ``None`` if only ``--data`` can say so.
         format: How it meets a model, see :mod:`peftsearch.formats.choosing`.
+        choices: For choice: the columns that hold one choice each, or the one that holds a list.
+        placeholder: For choice: what a choice is put in place of in the columns; empty: a choice
+            stands behind them.
+        group: Columns that name which rows are scored together, and never divided.
+        scoring: How a model that writes answers with label words: ``likelihood`` compares all of
+            them, ``generation`` lets it write, and what is no label word is wrong.
+        unanswerable: For extraction: whether a question may have no answer in its text.
+        stride: For extraction: tokens that two windows of a long text share.
+        prepare: Turns the raw values of a record into those of the columns.
     """
 
     name: str
@@ -106,6 +133,13 @@ class Task:
     target_tokenizer: str | None = None
     source: Source | None = None
     format: str = "auto"
+    choices: tuple[str, ...] = ()
+    placeholder: str = ""
+    group: tuple[str, ...] = ()
+    scoring: str = "likelihood"
+    unanswerable: bool = False
+    stride: int = 64
+    prepare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     @property
     def metric(self) -> str:
@@ -115,7 +149,41 @@ class Task:
     @property
     def shape(self) -> Shape:
         """What is needed to check and convert rows."""
-        return Shape(self.columns, self.label_column, self.labels, self.kind)
+        return Shape(
+            self.columns,
+            self.label_column,
+            self.labels,
+            self.kind,
+            self.choices,
+            self.group,
+            self.unanswerable,
+        )
+
+    def fields(self, row: Row) -> dict[str, str]:
+        """Return what may stand in the template: the texts of columns and choices by name."""
+        values = {name: row[name] for name in (*self.columns, *self.choices)}
+        return {n: v if isinstance(v, str) else ", ".join(v) for n, v in values.items()}
+
+    def options(self, row: Row) -> list[str]:
+        """Return the texts to choose from."""
+        if len(self.choices) == 1:
+            return list(row[self.choices[0]])
+        return [row[name] for name in self.choices]
+
+    def reference(self, row: Row) -> Answer:
+        """Return what is right for a row, as the metrics want it."""
+        label = row[self.label_column]
+        if self.kind == "extraction":
+            return Texts(tuple(label["text"]))
+        if self.kind == "tagging":
+            return tuple(self.labels[i] for i in label)
+        if isinstance(label, list):
+            return Texts(tuple(label))
+        if self.kind in ("generation", *LIKELIHOOD_KINDS):
+            return str(label)
+        if self.group:
+            return Grouped(float(label), tuple(row[name] for name in self.group))
+        return float(label)
 
 
 @dataclass(frozen=True)
@@ -129,6 +197,7 @@ class TaskData:
         fingerprint: SHA-256 of all rows used, in hexadecimal.
         test_name: ``validation`` or ``test``: the public split that serves as test.
         more_tests: Rows of further tests by split name.
+        counts: What can be seen in them; ``None`` where rows were put together by hand.
     """
 
     task: Task
@@ -137,17 +206,23 @@ class TaskData:
     fingerprint: str
     test_name: str
     more_tests: Mapping[str, list[Row]] = field(default_factory=dict)
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The four splits (see the vocabulary in the documentation) and further tests."""
+    """The four splits (see the vocabulary in the documentation) and further tests.
+
+    Attributes:
+        notices: Sentences on labels that are not in every part.
+    """
 
     search_train: list[Row]
     search_valid: list[Row]
     selection: list[Row]
     test: list[Row]
     more_tests: Mapping[str, list[Row]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +263,7 @@ def load(
             f'the task "{task.name}" does not say where its rows are.',
             "Give a folder: --data DIR, or a line data: in the task file.",
         )
-    raw = _read(source, task)
+    raw = _prepared(_read(source, task), task)
     shape = task.shape
     problems: list[ConfigError] = []
     train = checked_rows(raw.train, shape, problems, raw.empty_text)
@@ -199,10 +274,31 @@ def load(
     }
     if problems:
         raise ConfigError.collected(problems)
+    tables = [(raw.train, train), (raw.test, test), *((raw.more_tests[n], more[n]) for n in more)]
+    places = {
+        id(row): record.where
+        for records, rows in tables
+        for record, row in zip(records, rows, strict=True)
+    }
     train = pick(train, shape, train_rows, seed, "train")
     test = pick(test, shape, test_rows, seed, "test")
     more = {name: pick(rows, shape, test_rows, seed, name) for name, rows in more.items()}
-    return TaskData(task, train, test, _fingerprint(train, test, more), raw.test_name, more)
+    counts = count({"train": train, raw.test_name: test, **more}, shape, lambda r: places[id(r)])
+    digest = _fingerprint(train, test, more)
+    return TaskData(task, train, test, digest, raw.test_name, more, counts)
+
+
+def _prepared(raw: _Raw, task: Task) -> _Raw:
+    """Let the task derive its columns from what was read."""
+    prepare = task.prepare
+    if prepare is None:
+        return raw
+
+    def of(records: list[Record]) -> list[Record]:
+        return [Record(record.where, prepare(record.values)) for record in records]
+
+    more = {name: of(records) for name, records in raw.more_tests.items()}
+    return replace(raw, train=of(raw.train), test=of(raw.test), more_tests=more)
 
 
 def split(data: TaskData, seed: int = 0, selection_share: float = SELECTION_SHARE) -> Splits:
@@ -226,7 +322,9 @@ def split(data: TaskData, seed: int = 0, selection_share: float = SELECTION_SHAR
             "to divide into search-train, search-valid and selection.",
             "Give more rows: --data DIR, or a larger train_rows.",
         )
-    return Splits(parts[2], parts[1], parts[0], data.test, data.more_tests)
+    named = dict(zip(("selection", "search-valid", "search-train"), parts, strict=True))
+    notices = tuple(missing_labels(named, data.task.shape))
+    return Splits(parts[2], parts[1], parts[0], data.test, data.more_tests, notices)
 
 
 def _read(source: Source, task: Task) -> _Raw:

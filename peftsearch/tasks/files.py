@@ -13,7 +13,8 @@ regression pearson and spearman, for generation edit_similarity and exact_match)
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
 ``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
 learn one column itself, ``text`` or ``messages``. ``format`` is ``auto``, ``text`` or ``head``, see
-:mod:`peftsearch.formats.choosing`. All problems are reported together.
+:mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind. All problems are reported
+together.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ import yaml
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.base import FORMATS, KINDS, Folder, Hub, Source, Task
-from peftsearch.tasks.metrics import FITTING, LOWER_IS_BETTER, METRICS
+from peftsearch.tasks.base import FORMATS, KINDS, SCORINGS, Folder, Hub, Source, Task
+from peftsearch.tasks.metrics import DEFAULTS, FITTING, LOWER_IS_BETTER, METRICS
 
 _KEYS = (
     "name",
@@ -44,20 +45,31 @@ _KEYS = (
     "max_target_length",
     "target_tokenizer",
     "format",
+    "choices",
+    "placeholder",
+    "group",
+    "scoring",
+    "unanswerable",
+    "stride",
     "data",
 )
-_OF_GENERATION = ("max_target_length", "target_tokenizer")
 #: Kinds whose rows are one column that is learned itself, and what it is called.
 _WHOLE = {"language-modelling": "text", "chat": "messages"}
 _NOT_OF_WHOLE = ("label_column", "template")
-_DEFAULT_METRICS = {
-    "classification": ("accuracy",),
-    "regression": ("pearson", "spearman"),
-    "generation": ("edit_similarity", "exact_match"),
-    "language-modelling": ("log_likelihood", "perplexity"),
-    "chat": ("log_likelihood", "perplexity"),
+#: Keys that have a meaning for some kinds only.
+_ONLY = {
+    "max_target_length": ("generation", "extraction"),
+    "target_tokenizer": ("generation", "extraction"),
+    "choices": ("choice",),
+    "placeholder": ("choice",),
+    "group": ("classification",),
+    "scoring": ("classification", "regression", "choice"),
+    "unanswerable": ("extraction",),
+    "stride": ("extraction",),
 }
-_HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision")
+#: How many columns a kind may have; of the others any number, of which encoders join all but one.
+_COLUMNS = {"tagging": 1, "extraction": 2}
+_HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision", "data_dir")
 
 
 def read_task(path: Path) -> Task:
@@ -102,24 +114,21 @@ class _Reader:
         if kind not in KINDS:
             self.wrong(f'kind "{kind}" is not known', did_you_mean(kind, KINDS))
             kind = "classification"
-        for key in _OF_GENERATION:
-            if key in self.content and kind != "generation":
+        for key, kinds in _ONLY.items():
+            if key in self.content and kind not in kinds:
                 self.wrong(f"{key} has no meaning for {kind}", f"Remove {key}.")
-        columns = self.texts("columns", (_WHOLE[kind],) if kind in _WHOLE else ())
+        columns, choices = self.columns(kind), self.choices(kind)
         if kind in _WHOLE:
             self.whole(kind, columns)
-        elif "columns" not in self.content:
-            self.wrong("columns is missing", "Name the one or two text columns: columns: [text].")
-        elif not 1 <= len(columns) <= 2 and columns:
-            self.wrong(f"columns has {len(columns)} names", "Give one or two.")
         labels = self.labels(kind)
-        words = self.label_words(kind, labels)
-        default = " ".join([name, *(f"{column}: {{{column}}}" for column in columns)])
+        words = self.label_words(kind, labels, choices)
+        shown = (*choices, *columns)
+        default = " ".join([name, *(f"{column}: {{{column}}}" for column in shown)])
         template = self.text(self.content, "template", default) or default
         if kind in _WHOLE:
             template = ""
         elif columns:
-            self.check_template(template, columns)
+            self.check_template(template, shown)
         return Task(
             name=name,
             description=self.text(self.content, "description", f"from {self.path.name}") or "",
@@ -129,12 +138,18 @@ class _Reader:
             labels=labels,
             label_words=words,
             template=template,
-            metrics=self.metrics(kind, labels),
-            max_length=self.tokens("max_length", 128, least=8),
+            metrics=self.metrics(kind, labels, choices),
+            max_length=self.tokens("max_length", 384 if kind == "extraction" else 128, least=8),
             max_target_length=self.tokens("max_target_length", 64, least=2),
             target_tokenizer=self.target_tokenizer(),
             source=self.source(),
             format=self.format(),
+            choices=choices,
+            placeholder=self.text(self.content, "placeholder", "") or "",
+            group=self.texts("group", ()),
+            scoring=self.scoring(),
+            unanswerable=self.content.get("unanswerable") is True,
+            stride=self.tokens("stride", 64, least=0),
         )
 
     def whole(self, kind: str, columns: tuple[str, ...]) -> None:
@@ -156,6 +171,33 @@ class _Reader:
             self.wrong(f'format "{name}" is not known', did_you_mean(name, FORMATS))
             return "auto"
         return name
+
+    def columns(self, kind: str) -> tuple[str, ...]:
+        columns = self.texts("columns", (_WHOLE[kind],) if kind in _WHOLE else ())
+        wanted = _COLUMNS.get(kind)
+        if kind in _WHOLE:
+            return columns
+        if "columns" not in self.content:
+            self.wrong("columns is missing", "Name the text columns: columns: [text].")
+        elif columns and wanted is not None and len(columns) != wanted:
+            hint = {1: "the column with the words", 2: "question and text, in this order"}[wanted]
+            self.wrong(f"columns has {len(columns)} names", f"Give {hint}.")
+        return columns
+
+    def choices(self, kind: str) -> tuple[str, ...]:
+        found = self.texts("choices", ())
+        if kind == "choice" and "choices" not in self.content:
+            self.wrong(
+                "choices is missing",
+                "Name the columns with one choice each, or the one that holds the list.",
+            )
+        return found
+
+    def scoring(self) -> str:
+        found = self.text(self.content, "scoring", SCORINGS[0]) or SCORINGS[0]
+        if found not in SCORINGS:
+            self.wrong(f'scoring "{found}" is not known', f"Use {' or '.join(SCORINGS)}.")
+        return found
 
     def wrong(self, message: str, hint: str = "") -> None:
         self.problems.append(ConfigError(f"{self.path}: {message}.", hint))
@@ -197,7 +239,7 @@ class _Reader:
 
     def labels(self, kind: str) -> tuple[str, ...]:
         labels = self.texts("labels", (), numbers=True)
-        if kind != "classification":
+        if kind not in ("classification", "tagging"):
             if "labels" in self.content:
                 self.wrong(f"labels have no meaning for {kind}", "Remove labels.")
             return ()
@@ -207,10 +249,20 @@ class _Reader:
             self.wrong("labels has one name", "Give at least two.")
         return labels
 
-    def label_words(self, kind: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-        words = self.texts("label_words", labels, numbers=True)
-        if kind in ("generation", *_WHOLE) and "label_words" in self.content:
+    def label_words(
+        self, kind: str, labels: tuple[str, ...], choices: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        # A model that writes the name of a choice needs not write the choice.
+        default = choices if kind == "choice" and len(choices) > 1 else labels
+        words = self.texts("label_words", default, numbers=True)
+        wordless = ("generation", "tagging", "extraction", *_WHOLE)
+        if kind in wordless and "label_words" in self.content:
             self.wrong(f"label_words have no meaning for {kind}", "Remove label_words.")
+        elif kind == "choice" and words and len(words) != len(choices):
+            self.wrong(
+                f"label_words has {len(words)} entries for {len(choices)} choices",
+                "Give one for each column of choices; none where one column holds the list.",
+            )
         elif kind == "regression":
             for word in words:
                 try:
@@ -242,14 +294,20 @@ class _Reader:
             elif column not in fields:
                 self.wrong(f'template does not use "{{{column}}}"', "The model would not see it.")
 
-    def metrics(self, kind: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-        names = self.texts("metrics", _DEFAULT_METRICS[kind])
+    def metrics(
+        self, kind: str, labels: tuple[str, ...], choices: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        # Of a list of choices the right one is given as a text.
+        texts = kind == "choice" and len(choices) == 1
+        names = self.texts("metrics", DEFAULTS["extraction" if texts else kind])
         fitting = FITTING[kind]
         for name in names:
             if name not in METRICS:
                 self.wrong(f'metric "{name}" is not known', did_you_mean(name, METRICS))
             elif name not in fitting:
                 self.wrong(f'metric "{name}" is not for {kind}', f"Use {', '.join(fitting)}.")
+            elif name == "group_exact_match" and "group" not in self.content:
+                self.wrong(f'metric "{name}" needs groups', "Name their columns: group: [id].")
             elif name == "f1" and len(labels) > 2:
                 self.wrong(f'metric "f1" is for two labels, not {len(labels)}', "Use macro_f1.")
         if names and names[0] in LOWER_IS_BETTER:
@@ -296,4 +354,5 @@ class _Reader:
             test=self.text(value, "test", "validation") or "validation",
             more_tests=tuple(more),
             revision=self.text(value, "revision", None),
+            data_dir=self.text(value, "data_dir", None),
         )

@@ -25,12 +25,33 @@ def pick(rows: list[Row], shape: Shape, count: int | None, seed: int, name: str)
     if count is None or count >= len(rows):
         return rows
     rng = random.Random(derive(seed, "subsample", name))
+    if shape.group:
+        return _pick_groups(rows, shape, count, rng)
     strata = _strata([[i] for i in range(len(rows))], rows, shape)
     quotas = _quotas(count, [len(members) for members in strata])
     chosen: set[int] = set()
     for members, quota in zip(strata, quotas, strict=True):
         chosen.update(index for (index,) in rng.sample(members, quota))
     return [row for index, row in enumerate(rows) if index in chosen]
+
+
+def _pick_groups(rows: list[Row], shape: Shape, count: int, rng: random.Random) -> list[Row]:
+    """Draw whole groups, as many as fit; the first one in any case."""
+    groups = _together(rows, shape)
+    rng.shuffle(groups)
+    chosen: set[int] = set(groups[0])
+    for group in groups[1:]:
+        if len(chosen) + len(group) <= count:
+            chosen.update(group)
+    return [row for index, row in enumerate(rows) if index in chosen]
+
+
+def _together(rows: Sequence[Row], shape: Shape) -> list[list[int]]:
+    """Collect the numbers of rows that are never divided, in the order of their first one."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(shape.together(row), []).append(index)
+    return list(groups.values())
 
 
 def divide(rows: Sequence[Row], shape: Shape, sizes: Sequence[int], seed: int) -> list[list[Row]]:
@@ -49,12 +70,11 @@ def divide(rows: Sequence[Row], shape: Shape, sizes: Sequence[int], seed: int) -
         ``len(sizes) + 1`` lists, each in seeded random order.
     """
     rng = random.Random(derive(seed, "splits"))
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(shape.text(row), []).append(index)
-    strata = _strata(list(groups.values()), rows, shape)
+    strata = _strata(_together(rows, shape), rows, shape)
     weights = [sum(map(len, stratum)) for stratum in strata]
-    quotas = [_quotas(size, weights) for size in sizes]
+    # A label with a group for every part gets into every part.
+    enough = [len(stratum) > len(sizes) for stratum in strata]
+    quotas = [_with_all(_quotas(size, weights), enough) for size in sizes]
     parts: list[list[int]] = [[] for _ in range(len(sizes) + 1)]
     for number, stratum in enumerate(strata):
         room = [quota[number] for quota in quotas]
@@ -77,6 +97,17 @@ def _strata(groups: list[list[int]], rows: Sequence[Row], shape: Shape) -> list[
     for group in groups:
         strata[rows[group[0]][shape.label_column]].append(group)
     return strata
+
+
+def _with_all(quotas: list[int], enough: Sequence[bool]) -> list[int]:
+    """Give one to each stratum that has enough and got none, from the largest."""
+    found = list(quotas)
+    for number, quota in enumerate(quotas):
+        largest = max(range(len(found)), key=found.__getitem__)
+        if quota == 0 and enough[number] and found[largest] > 1:
+            found[largest] -= 1
+            found[number] += 1
+    return found
 
 
 def _quotas(total: int, weights: Sequence[int]) -> list[int]:

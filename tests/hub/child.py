@@ -31,6 +31,17 @@ def load(kind: str, repo_id: str, option: str) -> Any:
     if kind == "task":
         data = load_task(get(repo_id))
         return [len(data.train), len(data.test), data.test_name, data.fingerprint, data.train[0]]
+    if kind == "named":
+        from peftsearch.tasks import Wishes
+
+        wishes = Wishes(**json.loads(option or "{}"))
+        task = get(f"hf:{repo_id}", wishes)
+        data = load_task(task)
+        return [task.kind, list(task.columns), task.label_column, list(task.labels),
+                len(data.train), len(data.test), data.train[0]]  # fmt: skip
+    if kind == "folder":
+        rows = load_rows(Hub(repo_id, data_dir=option))
+        return {split: len(found) for split, found in rows.items()}
     if kind == "rows":
         rows = load_rows(Hub(repo_id, option or "rte", test="validation"))
         return {split: len(found) for split, found in rows.items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 TRAIN_ROWS, VALIDATION_ROWS, TEST_ROWS = 320, 80, 40
-REDIRECTS = {"t5-base": "google-t5/t5-base"}
+REDIRECTS = {"t5-base": "google-t5/t5-base", "old/topics": "test/topics"}
 
 _PEOPLE = "Anna Boris Clara David Elena Felix Greta Henry".split()
 _ACTIONS = "visited left painted sold repaired admired photographed crossed".split()
@@ -29,6 +30,8 @@ def build(folder: Path) -> dict[str, dict[str, bytes]]:
     """Write models and data sets under a folder with the real libraries, and read the bytes."""
     _write_t5(folder / "t5")
     _write_rte(folder / "glue" / "rte")
+    _write_named(folder / "named")
+    named = {name: _files(folder / "named" / name) for name in ("topics", "spans", "open")}
     t5 = _files(folder / "t5")
     glue = {"README.md": _README.encode(), **_files(folder / "glue")}
     no_weights = {name: body for name, body in t5.items() if not name.endswith(".safetensors")}
@@ -41,6 +44,9 @@ def build(folder: Path) -> dict[str, dict[str, bytes]]:
         "models/test/empty": {"README.md": b"nothing"},
         **{f"models/test/{name}": t5 for name in ("flaky", "error", "slow", "stalled", "cut")},
         **{f"models/test/{name}": t5 for name in ("gated", "busy", "weights-error")},
+        **{f"datasets/test/{name}": files for name, files in named.items()},
+        **{f"datasets/test/{n}-topics": named["topics"] for n in ("gated", "cut", "broken")},
+        "datasets/test/script": {"script.py": b"raise SystemExit('code of a data set ran')"},
         **{f"datasets/test/{name}": glue for name in ("gated", "error", "slow", "stalled", "cut")},
     }
 
@@ -103,6 +109,32 @@ def _write_rte(folder: Path) -> None:
             rows = [{**row, "label": -1} for row in rows]
         table = Dataset.from_list(rows, features=features)
         table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def _write_named(folder: Path) -> None:
+    """Data sets as people publish them: Parquet with types, JSON lines, no card."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    topics = Features(
+        id=Value("int64"), title=Value("string"), topic=ClassLabel(names=["sport", "art"])
+    )
+    for split, count in (("train", 60), ("test", 12)):
+        rows = [{"id": i, "title": f"{split} {i}", "topic": i % 2} for i in range(count)]
+        (folder / "topics" / "data").mkdir(parents=True, exist_ok=True)
+        path = folder / "topics" / "data" / f"{split}-00000-of-00001.parquet"
+        Dataset.from_list(rows, features=topics).to_parquet(path)
+    for name in ("spans", "open"):
+        (folder / name).mkdir(parents=True)
+    for split in ("train", "validation"):
+        spans = [
+            {"id": str(i), "context": f"It is {i} here.", "question": "How much?",
+             "answers": {"text": [str(i)], "answer_start": [6]}}
+            for i in range(20)
+        ]  # fmt: skip
+        unclear = [{"a": f"x {i}", "b": f"{i} y", "stars": i % 3} for i in range(20)]
+        for name, rows in (("spans", spans), ("open", unclear)):
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / name / f"{split}.jsonl").write_text(lines)
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ LAYERS = (
     "architecture batches budget console hub interrupt micro",
     "space progress",
     "catalogue discretise space_spec tasks",
-    "baselines card carrying config values",
+    "baselines card carrying config frames values",
     "effort",
     "rundir",
     "checkpoint formats freezing methods session summary tracking transfer",
@@ -31,6 +31,7 @@ LAYERS = (
     "strategies",
     "given",
     "stages",
+    "planned_rows",
     "planning",
     "pipeline",
     "front",
@@ -49,8 +50,9 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint devices evaluate export formats given importing injection methods race "
-    "retrain saving search session stages strategies bench supernet testing training workspace"
+    "backbones checkpoint devices evaluate export formats given importing injection methods "
+    "planned_rows race retrain saving search session stages strategies bench supernet testing "
+    "training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

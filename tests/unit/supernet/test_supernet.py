@@ -96,6 +96,25 @@ def test_rows_of_one_batch_run_different_architectures(family: str) -> None:
         assert float((together[others] - alone[others]).abs().max()) > 1e-2
 
 
+def test_an_example_of_several_rows_runs_one_architecture() -> None:
+    """As the choices and the windows of a row do."""
+    backbone, space = space_on("bert")
+    batch = inputs(backbone.model, rows=7)
+    supernet = _trained(backbone, space)
+    width = max(len(gate.candidates) for gate in space.gates)
+    patterns = [_random(space, seed) for seed in range(3)]
+    owners = torch.tensor([0, 0, 0, 0, 1, 2, 2])
+    choices = torch.cat([one_hot(pattern, width) for pattern in patterns])
+    supernet.set(choices, 3, owners=owners)
+    together = testing.logits(backbone.model, batch)
+    for number, pattern in enumerate(patterns):
+        supernet.set(one_hot(pattern, width), 3)
+        alone = testing.logits(backbone.model, batch)
+        own = owners == number
+        torch.testing.assert_close(together[own], alone[own], rtol=5e-5, atol=5e-5)
+        assert float((together[~own] - alone[~own]).abs().max()) > 1e-2
+
+
 @pytest.mark.parametrize("family", ["t5_v1_1", "bart", "bert"])
 def test_the_empty_pattern_is_the_backbone(family: str) -> None:
     backbone, space = space_on(family)

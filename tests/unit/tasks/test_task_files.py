@@ -100,7 +100,17 @@ def test_generation(tmp_path: Path) -> None:
         ("columns: [a]\nlabels: [x, y]\ndata: {config: z}", "data.path is missing"),
         ("columns: [a]\nlabels: [x, y]\ndata: 5", "data is 5"),
         ("labels: [x, y]", "columns is missing"),
-        ("columns: [a, b, c]\nlabels: [x, y]", "columns has 3 names"),
+        ("columns: [a, b, c]\nkind: extraction", "columns has 3 names"),
+        ("columns: [a, b]\nkind: tagging\nlabels: [x, y]", "columns has 2 names"),
+        ("columns: [a]\nkind: choice", "choices is missing"),
+        ("columns: [a]\nkind: choice\nchoices: [b, c]\nlabel_words: [x]", "for 2 choices"),
+        ("columns: [a]\nkind: choice\nchoices: [b, c]\ntemplate: '{a}'", 'use "{b}"'),
+        ("columns: [a]\nlabels: [x, y]\nchoices: [b]", "choices has no meaning for classification"),
+        ("columns: [a]\nlabels: [x, y]\nscoring: guess", 'scoring "guess" is not known'),
+        ("columns: [a]\nlabels: [x, y]\nunanswerable: true", "unanswerable has no meaning"),
+        ("columns: [a]\nlabels: [x, y]\nmetrics: [group_exact_match]", "needs groups"),
+        ("columns: [a]\nlabels: [x, y]\nmetrics: [bleu]", '"bleu" is not for classification'),
+        ("columns: [a, b]\nkind: extraction\nlabel_words: [x]", "have no meaning for extraction"),
         ("columns: a\nlabels: [x, y]", "columns is 'a', not a list"),
         ("columns: [a]", "labels is missing"),
         ("columns: [a]\nlabels: [x]", "labels has one name"),
@@ -143,3 +153,26 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 def test_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         get(tmp_path / "absent.yaml")
+
+
+def test_a_choice_of_columns_and_of_a_list(tmp_path: Path) -> None:
+    task = get(write(tmp_path, "kind: choice\ncolumns: [a]\nchoices: [one, two]\n"))
+    assert task.label_words == ("one", "two")
+    assert task.template == "mine one: {one} two: {two} a: {a}"
+    assert task.metrics == ("accuracy",)
+    task = get(write(tmp_path, "kind: choice\ncolumns: [a]\nchoices: [all]\nplaceholder: _\n"))
+    assert (task.label_words, task.placeholder) == ((), "_")
+    assert task.metrics == ("squad_f1", "squad_exact_match")
+    row = {"a": "x", "all": ["y", "z"], "label": ["z"]}
+    assert task.options(row) == ["y", "z"]
+    assert task.fields(row) == {"a": "x", "all": "y, z"}
+
+
+def test_groups_extraction_and_scoring(tmp_path: Path) -> None:
+    text = "columns: [a]\nlabels: [x, y]\ngroup: [id]\nmetrics: [f1, group_exact_match]\n"
+    task = get(write(tmp_path, text + "scoring: generation\n"))
+    assert (task.group, task.scoring) == (("id",), "generation")
+    text = "kind: extraction\ncolumns: [q, c]\nunanswerable: true\nstride: 9\n"
+    task = get(write(tmp_path, text))
+    assert (task.unanswerable, task.stride, task.max_length) == (True, 9, 384)
+    assert task.metrics == ("squad_f1", "squad_exact_match")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,19 @@ from hypothesis import strategies as st
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.tasks import METRICS, score
-from peftsearch.tasks.metrics import LIKELIHOOD_METRICS, TEXT_METRICS
+from peftsearch.tasks.answers import Grouped
+from peftsearch.tasks.metrics import (
+    ANSWER_METRICS,
+    GROUP_METRICS,
+    LIKELIHOOD_METRICS,
+    TAG_METRICS,
+    TEXT_METRICS,
+)
 
 REFERENCES = [1.0, 1.0, 0.0, 0.0, 1.0]
 PREDICTIONS = [1.0, 0.0, 0.0, 1.0, 1.0]
 TEXTS = ["all dogs run", "no"]
+LONG = ["all dogs run very fast", "no cat does so"]
 
 
 @pytest.mark.parametrize(
@@ -42,8 +51,13 @@ def test_a_constant_prediction_scores_without_a_warning(name: str, constant: flo
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name not in LIKELIHOOD_METRICS])
 def test_a_perfect_prediction_scores_one(name: str) -> None:
-    right = TEXTS if name in TEXT_METRICS else REFERENCES
-    assert score((name,), right, right) == {name: pytest.approx(1.0)}
+    right: list[Any] = LONG if name in {**TEXT_METRICS, **ANSWER_METRICS} else REFERENCES
+    said = right
+    if name in TAG_METRICS:
+        said = right = [("B-X", "I-X", "O"), ("O",)]
+    if name in GROUP_METRICS:
+        right = [Grouped(value, ("a",)) for value in said]
+    assert score((name,), right, said) == {name: pytest.approx(1.0)}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +74,8 @@ def test_a_perfect_prediction_scores_one(name: str) -> None:
     ],
 )
 def test_texts_by_hand(said: str, exact: float, words: float, characters: float | None) -> None:
-    found = score(tuple(TEXT_METRICS), ["all dogs run"] * 2, [said, "all dogs run"])
+    names = ("exact_match", "edit_similarity", "character_similarity")
+    found = score(names, ["all dogs run"] * 2, [said, "all dogs run"])
     assert found["exact_match"] == (exact + 1) / 2  # the mean over rows
     assert found["edit_similarity"] == pytest.approx((words + 1) / 2)
     if characters is not None:

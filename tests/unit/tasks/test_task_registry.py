@@ -13,23 +13,30 @@ from peftsearch import tasks
 from peftsearch.errors import ConfigError
 from peftsearch.tasks import METRICS, Hub, Task
 from peftsearch.tasks.base import LIKELIHOOD_KINDS
+from peftsearch.tasks.metrics import FITTING
 
+SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc"]
+OTHERS = ["squad", "squad-v2", "xsum", "cnn-dailymail"]
 GLUE = ["rte", "mrpc", "cola", "sst2", "stsb", "qnli", "qqp", "mnli", "wnli"]
 #: Kinds of a user's own rows.
 OWN = ["language-modelling", "chat"]
 
 
 def test_names() -> None:
-    assert sorted(tasks.all_tasks()) == sorted([*GLUE, "micro-nli", "micro-rewrite", *OWN])
+    assert sorted(tasks.all_tasks()) == sorted(
+        [*GLUE, *SUPERGLUE, *OTHERS, *OWN, "micro-nli", "micro-rewrite"]
+    )
 
 
 @pytest.mark.parametrize("task", tasks.all_tasks().values(), ids=lambda task: task.name)
 def test_every_task_is_complete(task: Task) -> None:
     fields = {name for _, name, _, _ in string.Formatter().parse(task.template) if name}
     learned = task.kind in LIKELIHOOD_KINDS  # the column itself, without any wording
-    assert fields == (set() if learned else set(task.columns))
+    assert fields == (set() if learned else {*task.columns, *task.choices})
     assert set(task.metrics) <= set(METRICS)
-    assert len(set(task.label_words)) == len(task.label_words) == len(task.labels)
+    words = len(task.choices) if len(task.choices) > 1 else len(task.labels)
+    assert len(set(task.label_words)) == len(task.label_words) == words
+    assert set(task.metrics) <= set(FITTING[task.kind])
     assert bool(task.labels) == (task.kind == "classification")
     assert task.description
     assert (task.source is None) == (task.name in OWN)

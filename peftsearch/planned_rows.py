@@ -1,0 +1,59 @@
+"""What ``plan`` says of the rows: how many there are where, what is seen in them, their lengths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peftsearch import tasks
+from peftsearch.backbones.base import Backbone
+from peftsearch.backbones.loading import load_tokenizer
+from peftsearch.config import RunConfig
+from peftsearch.errors import MissingError
+from peftsearch.formats import make_format
+from peftsearch.tasks.base import Hub, Task, TaskData
+from peftsearch.workspace import find_task, wanted_format
+
+
+def planned_task(config: RunConfig) -> Task:
+    """Find the task of a run that has no directory yet."""
+    return find_task(config, _folder(config))
+
+
+def _folder(config: RunConfig) -> Path | None:
+    return None if config.data is None else Path(config.data)
+
+
+def planned_rows(
+    config: RunConfig, task: Task, backbone: Backbone
+) -> tuple[dict[str, int | None], dict[str, Any] | None]:
+    """Return the rows of each split and what is seen in them, where no download is needed."""
+    names = ("search_train", "search_valid", "selection", "test")
+    by_name = tasks.is_by_name(config.task)  # read already: its labels are in it
+    if config.data is None and isinstance(task.source, Hub) and not by_name:
+        return dict.fromkeys(names), None
+    data = tasks.load(task, _folder(config), config.train_rows, config.test_rows, config.seed)
+    splits = tasks.split(data, config.seed, config.selection_share)
+    cut, notices = _lengths(config, data, backbone)
+    assert data.counts is not None  # it was loaded
+    notices = [*data.counts.notices, *splits.notices, *notices]
+    rows = {**data.counts.to_json(), **cut, "notices": notices}
+    return {name: len(getattr(splits, name)) for name in names}, rows
+
+
+def _lengths(
+    config: RunConfig, data: TaskData, backbone: Backbone
+) -> tuple[dict[str, int | None], list[str]]:
+    """Tokenise, and return how many rows are cut and the longest input; not without a tokenizer."""
+    try:
+        tokenizer = load_tokenizer(config.model)
+    except (MissingError, OSError, ValueError):
+        return {"cut": None, "longest": None}, []
+    wanted = wanted_format(config, data.task)
+    form = make_format(data.task, tokenizer, backbone.model.config, wanted)
+    rows = [*data.train, *data.test, *(row for rows in data.more_tests.values() for row in rows)]
+    longest = max(len(feature.inputs["input_ids"]) for feature in form.features(rows))
+    notices = []
+    if form.truncated:
+        notices.append(f"{form.truncated:,} rows are cut to {form.max_length:,} tokens.")
+    return {"cut": form.truncated, "longest": longest}, notices

@@ -1,0 +1,234 @@
+"""A task made of what a data set says about itself, and of what the user says beside it.
+
+Place in the flow: ``--task hf:owner/name[:config]``, or ``--task classification --data DIR``. Only
+what has one meaning is concluded; for the rest an error says what to give. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peftsearch.errors import ConfigError
+from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.base import KINDS, LIKELIHOOD_KINDS, Source, Task
+from peftsearch.tasks.metrics import DEFAULTS
+
+#: What label columns are called, where their type does not tell them.
+_LABELS = ("label", "labels", "target", "score", "tags", "ner_tags", "answers", "summary")
+#: More different labels than this are taken for something else.
+MOST_LABELS = 1000
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says about a data set; empty where nothing was said.
+
+    Attributes:
+        text_columns: Columns with the texts.
+        label_column: Column with what is right.
+        kind: One of :data:`peftsearch.tasks.base.KINDS`.
+        train_split: Split to train on; ``train`` by default.
+        test_split: Split to test on; by default ``validation``, else ``test``.
+    """
+
+    text_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    kind: str | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known of one column.
+
+    Attributes:
+        type: ``text``, ``label``, ``integer``, ``number``, ``boolean``, ``texts``, ``labels``,
+            ``answers`` or ``other``.
+        names: Names of the labels by id, where the data set has them.
+    """
+
+    type: str
+    names: tuple[str, ...] = ()
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """Tell the columns of rows of a file by their values.
+
+    Args:
+        rows: The rows; all are looked at, as a number may be whole in the first ones only.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: Column(_type([row[name] for row in rows if row.get(name) is not None]))
+        for name in names
+    }
+
+
+def _type(values: Sequence[Any]) -> str:
+    checks = {
+        "boolean": lambda v: isinstance(v, bool),
+        "integer": lambda v: isinstance(v, int) and not isinstance(v, bool),
+        "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+        "text": lambda v: isinstance(v, str),
+        "texts": lambda v: isinstance(v, list) and all(isinstance(x, str) for x in v),
+        "labels": lambda v: isinstance(v, list) and all(isinstance(x, int) for x in v),
+        "answers": lambda v: isinstance(v, Mapping) and "text" in v,
+    }
+    if not values:
+        return "other"
+    return next((name for name, check in checks.items() if all(map(check, values))), "other")
+
+
+def infer(
+    name: str,
+    source: Source,
+    columns: Mapping[str, Column],
+    rows: Sequence[Mapping[str, Any]],
+    wishes: Wishes,
+) -> Task:
+    """Make a task.
+
+    Args:
+        name: Name of the task, as typed.
+        source: Where its rows come from.
+        columns: What is known of the columns.
+        rows: The training rows: they have the labels where the data set does not name them.
+        wishes: What the user says.
+
+    Raises:
+        ConfigError: Something has more than one meaning, or is not there.
+    """
+    for column in (*wishes.text_columns, *filter(None, [wishes.label_column])):
+        if column not in columns:
+            hint = did_you_mean(column, columns)
+            raise ConfigError(f'{name}: there is no column "{column}".', hint)
+    if wishes.kind in LIKELIHOOD_KINDS:
+        return _of_whole_texts(name, source, columns, wishes, wishes.kind)
+    label = wishes.label_column or _label_column(name, columns)
+    kind = wishes.kind or _kind(name, label, columns)
+    if kind not in KINDS or kind == "choice":
+        known = [k for k in KINDS if k != "choice"]
+        raise ConfigError(
+            f'{name}: the kind "{kind}" is not one of {", ".join(known)}.',
+            "Choices need a task file: see docs/tasks.md." if kind == "choice" else "",
+        )
+    texts = wishes.text_columns or _text_columns(name, kind, label, columns)
+    labels = _label_names(name, kind, label, columns[label], rows)
+    short = name.removeprefix("hf:").replace(":", "/").rsplit("/", 1)[-1]
+    return Task(
+        name=name,
+        description=f"{kind} of {', '.join(texts)} by {label}",
+        kind=kind,
+        columns=texts,
+        label_column=label,
+        labels=labels,
+        label_words=labels if kind == "classification" else (),
+        template=" ".join([short, *(f"{column}: {{{column}}}" for column in texts)]),
+        metrics=DEFAULTS[kind],
+        max_length=384 if kind == "extraction" else 128,
+        source=source,
+        unanswerable=kind == "extraction" and any(_is_empty(row.get(label)) for row in rows),
+    )
+
+
+def _is_empty(value: Any) -> bool:
+    return not (value.get("text") if isinstance(value, Mapping) else value)
+
+
+def _shown(columns: Mapping[str, Column]) -> str:
+    return ", ".join(f"{name} ({column.type})" for name, column in columns.items())
+
+
+def _of_whole_texts(
+    name: str, source: Source, columns: Mapping[str, Column], wishes: Wishes, kind: str
+) -> Task:
+    """Return a task that learns one column itself: the one named, or as it is usually called."""
+    usual = "text" if kind == "language-modelling" else "messages"
+    given = (*wishes.text_columns, *filter(None, [wishes.label_column]))
+    if len(set(given)) > 1 or (not given and usual not in columns):
+        message = f"{name}: {kind} learns one column; there are {_shown(columns)}."
+        raise ConfigError(message, "Give --text-columns NAME.")
+    column = given[0] if given else usual
+    return Task(
+        name=name,
+        description=f"{kind} of {column}",
+        kind=kind,
+        columns=(column,),
+        label_column=column,
+        metrics=DEFAULTS[kind],
+        max_length=512 if kind == "language-modelling" else 1024,
+        source=source,
+    )
+
+
+def _label_column(name: str, columns: Mapping[str, Column]) -> str:
+    typed = [n for n, column in columns.items() if column.type in ("label", "labels", "answers")]
+    called = [n for n in _LABELS if n in columns]
+    for found in (typed, called):
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(
+        f"{name}: it is not clear which column is right or wrong; there are {_shown(columns)}.",
+        "Give --label-column NAME.",
+    )
+
+
+def _kind(name: str, label: str, columns: Mapping[str, Column]) -> str:
+    type_ = columns[label].type
+    certain = {
+        "label": "classification",
+        "boolean": "classification",
+        "number": "regression",
+        "labels": "tagging",
+        "answers": "extraction",
+    }
+    if type_ in certain:
+        return certain[type_]
+    open_ = {
+        "integer": ("classification", "regression"),
+        "text": ("classification", "generation"),
+        "texts": ("tagging", "generation"),
+    }
+    kinds = open_.get(type_, KINDS)
+    raise ConfigError(
+        f'{name}: "{label}" ({type_}) may stand for {" or ".join(kinds)}.',
+        " or ".join(f"--kind {kind}" for kind in kinds),
+    )
+
+
+def _text_columns(
+    name: str, kind: str, label: str, columns: Mapping[str, Column]
+) -> tuple[str, ...]:
+    wanted = "texts" if kind == "tagging" else "text"
+    found = [n for n, column in columns.items() if column.type == wanted and n != label]
+    if kind == "extraction" and {"question", "context"} <= set(found):
+        return ("question", "context")
+    most = {"tagging": 1, "extraction": 0}.get(kind, 2)
+    if 1 <= len(found) <= most:
+        return tuple(found)
+    raise ConfigError(
+        f"{name}: it is not clear which columns are read; there are {_shown(columns)}.",
+        "Give --text-columns NAME,NAME.",
+    )
+
+
+def _label_names(
+    name: str, kind: str, label: str, column: Column, rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    if kind not in ("classification", "tagging"):
+        return ()
+    if column.names:
+        return column.names
+    values = [row.get(label) for row in rows]
+    each = [v for value in values for v in (value if isinstance(value, list) else [value])]
+    different = {v for v in each if v is not None and v != ""}
+    if not 2 <= len(different) <= MOST_LABELS:
+        raise ConfigError(
+            f'{name}: "{label}" has {len(different):,} different values, which are no labels.',
+            "Give another --label-column or --kind.",
+        )
+    numbers = all(isinstance(v, int | float) for v in different)
+    return tuple(str(v) for v in (sorted(different) if numbers else sorted(different, key=str)))
