@@ -105,10 +105,9 @@ def _run_with(
     named = {} if own.task is None else {"task": f"{own.task.name}.yaml"}
     settings = configuration.resolve(file, os.environ, {**flags, **named})
     settings = _on_devices(settings, flags.get("devices"))
-    place = ranks.told(ranks.led(lambda: claim(settings, out)))
-    kept = {} if own.task is None else {"task": str(place / OWN_TASK)}
+    place = ranks.told(ranks.led(lambda: claim(settings, out)) or Path())
+    if own.task is not None:
+        settings = replace(settings, task=str(place / OWN_TASK))
     if own.frames:
-        kept["data"] = str(place / OWN_ROWS)
-    return pipeline.run(
-        replace(settings, **kept), out=place, command=["peftsearch.run"], bring=own.write
-    )
+        settings = replace(settings, data=str(place / OWN_ROWS))
+    return pipeline.run(settings, out=place, command=["peftsearch.run"], bring=own.write)

@@ -94,7 +94,8 @@ class ChoiceLikelihood(EncoderDecoder):
         encoder = model.get_encoder()
         states = encoder(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
         found = []
-        for labels, of in zip(batch["options"].split(_AT_ONCE), rows.split(_AT_ONCE), strict=True):
+        parts = (torch.split(each, _AT_ONCE) for each in (batch["options"], rows))
+        for labels, of in zip(*parts, strict=True):
             logits = model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=states[of]),
                 attention_mask=mask[of],

@@ -250,7 +250,7 @@ def _file_check() -> Callable[[Values], list[ConfigError]]:
 
 def _file_problem(kind: str, value: str) -> ConfigError | None:
     try:
-        if kind == "task":
+        if kind == "task" and not tasks.is_by_name(value):  # else only its rows can tell
             tasks.get(value)
         if kind == "space":
             place = space_path(value)
