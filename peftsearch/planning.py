@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftsearch import effort
+from peftsearch.architecture import Choice
 from peftsearch.budget import resolve
 from peftsearch.config import RunConfig
 
@@ -32,6 +33,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.formats import require_decoder
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
+    from peftsearch.metering.making import make_limits
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
     task = tasks.get(config.task)
@@ -41,9 +43,11 @@ def plan(config: RunConfig) -> dict[str, Any]:
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)
     budget = resolve(config.budget, backbone.num_parameters)
-    space = kept.within(full, budget.limit)
-    uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    given = given_baselines(config, backbone.sites, cost, budget.limit)
+    limits = make_limits(config.limits, backbone)
+    limits.require(kept.choices, f"What {kept.source} keeps")
+    space = limits.on(kept.within(full, budget.limit), kept.choices)
+    uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.allow)
+    given = given_baselines(config, backbone.sites, cost, budget.limit, limits)
     refused = _refused(config, uniform, backbone)
     data = _data(config, task)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
@@ -61,6 +65,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
             "denominator": budget.denominator,
             "binds": full.binds(kept.free(budget.limit)),
         },
+        "limits": _limits(limits, kept, full),
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
         "stages": stages,
@@ -91,6 +96,38 @@ def _space(full: Any, space: Any) -> dict[str, Any]:
         "exportable_to": list(full.exportable_to),
         "removed": [removed.to_json() for removed in full.removed],
     }
+
+
+def _limits(limits: Any, kept: Any, full: Any) -> list[dict[str, Any]]:
+    """Return each limit, and the least and the most that anything of the space spends of it."""
+    found = []
+    for resource in limits.resources:
+        if not resource.binding:
+            continue
+        fixed = limits.items(resource, kept.choices)
+        alone, largest = [], []
+        for gate in full.gates:
+            costs = [
+                limits.items(resource, [Choice(gate.site.id, c.method, c.size, c.modules)])
+                for c in gate.candidates[1:]
+            ]
+            alone += [resource.used((*fixed, *cost)) for cost in costs]
+            largest.append(max(costs, key=lambda items: items[0][1])[0])
+        most = resource.used((*fixed, *largest))
+        found.append(
+            {
+                "name": resource.name,
+                "unit": resource.unit,
+                "requested": resource.requested,
+                "limit": resource.limit,
+                "cheapest": min(alone),
+                "largest": most,
+                "binds": most > resource.limit,
+                "text": f"{resource.option} {resource.requested}: cheapest non-empty "
+                f"{resource.shown(min(alone))} · largest {resource.shown(most)}",
+            }
+        )
+    return found
 
 
 def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any]]:
@@ -188,8 +225,7 @@ def _refused(config: RunConfig, uniform: Mapping[str, Any], backbone: Any) -> di
     found: dict[str, list[str]] = {}
     for name, choices in sorted(uniform.items()):
         architecture = Architecture(config.model, "", 0, "", 0, choices)
-        wanted = dict.fromkeys(config.exportable_to)
-        refusing = [t for t in wanted if problems(t, architecture, backbone)]
+        refusing = [t for t in config.holders if problems(t, architecture, backbone)]
         if refusing:
             found[name] = refusing
     return found

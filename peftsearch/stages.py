@@ -34,7 +34,7 @@ def prepare(work: Workspace) -> int:
     Architectures that others bring as baselines are kept in the run.
     """
     backbone, run = work.backbone, work.session.run
-    given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit)
+    given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit, work.limits)
     for name, choices in given.items():
         work.architecture(choices).save(run.file("baselines", name, "architecture.json"))
     if work.kept.sites:
@@ -111,9 +111,17 @@ def discretise(work: Workspace) -> int:
         pairs = zip(work.space.gates, verdict.certainty, strict=True)
         result["certainty"] = [{"site": g.site.id, "share": round(s, 4)} for g, s in pairs]
     run.write_json("race.json", result)
+    write_limits(work, verdict.winner.architecture)
     verdict.winner.architecture.save(run.file("architecture.json"))
     trials.tidy()
     return sum(row["steps"] for row in result["contestants"])
+
+
+def write_limits(work: Workspace, architecture: Architecture) -> None:
+    """Write ``limits.json``: what the found architecture spends of what is limited."""
+    spent = work.limits.to_json(architecture.active)
+    if spent:
+        work.session.run.write_json("limits.json", {"format": 1, "limits": spent})
 
 
 def retrain_found(work: Workspace) -> int:
@@ -145,7 +153,7 @@ def run_baselines(work: Workspace) -> int:
     """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
-    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit)
+    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit, work.limits.allow)
     for i in range(config.retrain.random_baselines):
         filled = plain.random_fill(work.space, work.free, derive(config.seed, "random", i))
         named[f"random-{i + 1}"] = work.assigned(filled).active

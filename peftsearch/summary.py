@@ -48,6 +48,7 @@ def summarise(run: Path) -> dict[str, Any]:
             "denominator": architecture.backbone_parameters,
             "head": sites["head_parameters"],
         },
+        **_limits(run),
         "found": found,
         "baselines": baselines,
         "strategy": config["strategy"],
@@ -76,6 +77,18 @@ def _entry(path: Path) -> dict[str, Any]:
     entry = {key: data[key] for key in ("mean", "sd", "n", "values", "num_params")}
     marked = data.get("not_exportable_to")
     return {**entry, "not_exportable_to": marked} if marked else entry
+
+
+def _limits(run: Path) -> dict[str, Any]:
+    """Return what is limited beside the parameters; of the file, as large as it became."""
+    path, adapter = run / "limits.json", run / "retrain" / "seed-0" / "adapter.safetensors"
+    if not path.is_file():
+        return {}
+    rows = read_json(path)["limits"]
+    for row in rows:
+        if row["name"] == "bytes" and adapter.is_file():
+            row["used"] = adapter.stat().st_size
+    return {"limits": rows}
 
 
 def _cost(run: Path, manifest: dict[str, Any]) -> dict[str, Any]:

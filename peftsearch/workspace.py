@@ -22,6 +22,8 @@ from peftsearch.export.writing import problems
 from peftsearch.formats import Feature, Format, make_format
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
+from peftsearch.limits import Limits
+from peftsearch.metering.making import make_limits
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
@@ -42,16 +44,16 @@ def num_labels(task: Task) -> int:
 def build_space(config: RunConfig, backbone: Backbone, cost: Cost, kept: Frozen) -> SearchSpace:
     """Read the configured space, apply it to a backbone, and leave out what must not be searched.
 
-    That is what is decided already, and what a target of ``exportable_to`` cannot hold.
+    That is what is decided already, and what a target that must hold it cannot.
     """
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
     space = apply_space(spec, backbone.sites, method_facts(), cost)
-    return narrowed(kept.opened(space), config.exportable_to, backbone)
+    return narrowed(kept.opened(space), config.holders, backbone)
 
 
 def given_baselines(
-    config: RunConfig, sites: Sequence[Site], cost: Cost, limit: int
+    config: RunConfig, sites: Sequence[Site], cost: Cost, limit: int, limits: Limits
 ) -> dict[str, tuple[Choice, ...]]:
     """Read the architectures that a run is to be compared with, by name: ``given-<file>``.
 
@@ -60,8 +62,10 @@ def given_baselines(
         sites: Sites of the backbone.
         cost: Counts a candidate at one of them.
         limit: The budget in parameters.
+        limits: What is limited besides.
 
     Raises:
+        BudgetError: A file exceeds one of these limits.
         ConfigError: A file is no architecture, has sites or modules that this backbone has not,
             is over the budget, or is called as another one.
     """
@@ -75,6 +79,7 @@ def given_baselines(
         if used > limit:
             message = f"{path} has {used:,} parameters, and the budget is {limit:,}."
             raise ConfigError(message, f"--budget {used}")
+        limits.require(choices, str(path))
         if name in found:
             raise ConfigError(f"Two baselines are called {name}.", "Rename one of the files.")
         found[name] = choices
@@ -215,6 +220,11 @@ class Workspace:
             settings = replace(settings, choices=str(copy))
         return frozen(settings, self.backbone.sites, self.cost)
 
+    @cached_property
+    def limits(self) -> Limits:
+        """What is limited beside the parameters."""
+        return make_limits(self.config.limits, self.backbone)
+
     @property
     def free(self) -> int:
         """The parameters of the budget that the search may spend."""
@@ -238,10 +248,10 @@ class Workspace:
         path = self.session.run.file("space.json")
         if path.is_file():
             return space_of(path.parent)
-        own, shared = (
-            self.kept.within(self.full_space, self.budget.limit),
-            self.config.search.shared,
-        )
+        own = self.kept.within(self.full_space, self.budget.limit)
+        self.limits.require(self.kept.choices, f"What {self.kept.source} keeps")
+        own = self.limits.on(own, self.kept.choices)
+        shared = self.config.search.shared
         return own if shared is None else space_of(Path(shared))
 
     def assigned(self, candidates: Sequence[int]) -> Architecture:
@@ -260,9 +270,8 @@ class Workspace:
         )
 
     def not_exportable_to(self, architecture: Architecture) -> list[str]:
-        """Return the targets of ``exportable_to`` that cannot hold an architecture."""
-        wanted = dict.fromkeys(self.config.exportable_to)
-        return [name for name in wanted if problems(name, architecture, self.backbone)]
+        """Return the targets that must hold an architecture and cannot."""
+        return [name for name in self.config.holders if problems(name, architecture, self.backbone)]
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""

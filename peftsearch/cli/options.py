@@ -115,6 +115,31 @@ Budget = Annotated[
         "each. Default 1%.",
     ),
 ]
+MaxBytes = Annotated[
+    str | None,
+    option(
+        "--max-bytes",
+        panel=BUDGET,
+        text="Most bytes of adapter.safetensors: 200k, 2MB, 1.5MiB. Default: no such limit.",
+    ),
+]
+MaxModulesPerLayer = Annotated[
+    int | None,
+    option(
+        "--max-modules-per-layer",
+        panel=BUDGET,
+        text="Most insertions in one layer. Default: no such limit.",
+    ),
+]
+MergeableOnly = Annotated[
+    bool | None,
+    option(
+        "--mergeable-only",
+        panel=BUDGET,
+        text="Search only for what can be merged into the backbone's weights: no overhead at "
+        "inference.",
+    ),
+]
 Preset = Annotated[
     str | None,
     option(

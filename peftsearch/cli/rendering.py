@@ -124,7 +124,14 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
+        *_limit_lines(plan["limits"]),
     ]
+
+
+def _limit_lines(limits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each limit beside the parameters."""
+    binds = {True: "it binds", False: "it does not bind"}
+    return [_labelled("", f"{one['text']} → {binds[one['binds']]}") for one in limits]
 
 
 def _frozen_lines(frozen: Mapping[str, int]) -> list[str]:

@@ -145,6 +145,21 @@ class FreezeConfig:
 
 
 @dataclass(frozen=True)
+class LimitsConfig:
+    """What is limited beside the parameters; see docs/budgets.md. Absent: no such limit.
+
+    Attributes:
+        bytes: Most bytes of ``adapter.safetensors``, e.g. ``200k``, ``2MB``, ``1.5MiB``.
+        modules_per_layer: Most insertions in one layer of the backbone, >= 1.
+        mergeable_only: Whether to search only for what can be merged into the backbone's weights.
+    """
+
+    bytes: str | None = None
+    modules_per_layer: int | None = _range(None, 1)
+    mergeable_only: bool = False
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """What is written for other trainers at the end of a run.
 
@@ -183,6 +198,7 @@ class RunConfig:
         selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
         accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
         freeze: What an earlier architecture decides, so that the search does not.
+        limits: What is limited beside the parameters.
         search: Training of the supernet.
         race: The short trainings that decide.
         retrain: Training of the found architecture and the baselines.
@@ -210,11 +226,18 @@ class RunConfig:
     selection_share: float = _range(0.1, 0, 0.5, above=True)
     accumulation: int = _range(1, 1)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     race: RaceConfig = field(default_factory=RaceConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     learning_rates: dict[str, float] = field(default_factory=dict)
     export: ExportConfig = field(default_factory=ExportConfig)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Exporters that must be able to hold whatever is found, each once."""
+        merged = ("merged",) if self.limits.mergeable_only else ()
+        return tuple(dict.fromkeys((*self.exportable_to, *merged)))
 
 
 @dataclass(frozen=True)

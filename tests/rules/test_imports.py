@@ -12,16 +12,16 @@ from tests.rules.sources import ROOT, modules, tree
 #: From the bottom up. A file or folder may import from its own layer and from those below.
 LAYERS = (
     "errors nearest seeds site environment garbage",
-    "architecture batches budget console hub interrupt micro",
+    "architecture batches budget console resources hub interrupt micro",
     "space progress",
-    "catalogue discretise space_spec tasks",
+    "catalogue discretise limits rows space_spec tasks",
     "baselines card carrying config values",
     "effort",
     "rundir",
     "checkpoint formats freezing methods session summary transfer",
     "backbones",
     "injection saving",
-    "export supernet training workspace",
+    "export metering supernet training workspace",
     "evaluate importing testing",
     "search",
     "race retrain report",
@@ -45,8 +45,8 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint evaluate export formats given importing injection methods race retrain "
-    "saving search session stages strategies bench supernet testing training workspace"
+    "backbones checkpoint evaluate export formats given importing injection metering methods race "
+    "retrain saving search session stages strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 
