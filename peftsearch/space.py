@@ -150,6 +150,11 @@ class SearchSpace:
         """Whether the budget forces a choice, i.e. the largest architecture does not fit."""
         return self.max_cost > limit
 
+    @property
+    def limited(self) -> bool:
+        """Whether more than parameters is limited."""
+        return any(resource.binding for resource in self.resources)
+
     def items(self, candidates: Sequence[int], resource: int) -> list[Item]:
         """Return where an assignment inserts something, and what that costs of a resource.
 
@@ -169,7 +174,7 @@ class SearchSpace:
             gate: A gate at which another candidate is asked about.
             index: That candidate; absent: the assignment as it is.
         """
-        if not self.resources:
+        if not self.limited:
             return True
         asked = list(candidates)
         if index is not None:

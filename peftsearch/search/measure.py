@@ -63,7 +63,7 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     found: dict[tuple[int, ...], None] = {}
     for _ in range(_DRAWS):
         for row in supernet.gates.draw(count, 1.0, 1.0, limit).argmax(-1).tolist():
-            if supernet.space.resources:
+            if supernet.space.limited:
                 order = torch.randperm(len(row)).tolist()
                 found[tuple(trimmed(supernet.space, row, limit, order))] = None
             elif cost_of(supernet.space, row) <= limit:

@@ -69,7 +69,7 @@ def repaired(space: SearchSpace, candidates: Sequence[int], limit: int) -> tuple
     Where more than parameters is limited, the choices stay that still fit beside cheaper ones.
     """
     kept = list(candidates)
-    if space.resources and not fits(space, kept, limit):
+    if space.limited and not fits(space, kept, limit):
         costs = [gate.candidates[i].num_params for gate, i in zip(space.gates, kept, strict=True)]
         return tuple(trimmed(space, kept, limit, sorted(range(len(costs)), key=costs.__getitem__)))
     while cost_of(space, kept) > limit:
