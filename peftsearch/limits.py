@@ -168,19 +168,28 @@ class Limits:
             for c in gate.candidates
         )
 
-    def to_json(self, choices: Sequence[Choice]) -> list[dict[str, Any]]:
-        """Return the limits and what an architecture spends of each."""
-        return [
-            {
-                "name": r.name,
-                "unit": r.unit,
-                "requested": r.requested,
-                "limit": r.limit,
-                "used": self.used(r, choices),
-            }
-            for r in self.resources
-            if r.binding
-        ]
+    def to_json(
+        self, choices: Sequence[Choice], real: Mapping[str, float], measured: Mapping[str, float]
+    ) -> list[dict[str, Any]]:
+        """Return the limits and what an architecture spends of each.
+
+        Args:
+            choices: The architecture.
+            real: By name, what is known better than by counting.
+            measured: By name, what stands beside what is counted.
+        """
+        found = []
+        for r in self.resources:
+            if not r.binding:
+                continue
+            used = real.get(r.name, self.used(r, choices))
+            row = {"name": r.name, "unit": r.unit, "requested": r.requested, "limit": r.limit}
+            text = f"{r.option} {r.requested}: {r.shown(used)} of {r.shown(r.limit)}"
+            if r.name in measured:
+                row["measured"] = measured[r.name]
+                text += f", {r.shown(measured[r.name])} when measured as a whole"
+            found.append({**row, "used": used, "text": text})
+        return found
 
 
 def _fits(resources: Sequence[Resource], site: Site, candidate: Candidate) -> bool:

@@ -33,6 +33,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.formats import require_decoder
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
+    from peftsearch.metering.flops import longest
     from peftsearch.metering.making import make_limits
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
@@ -43,7 +44,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)
     budget = resolve(config.budget, backbone.num_parameters)
-    limits = make_limits(config.limits, backbone)
+    limits = make_limits(config, backbone, cost, longest(backbone, task.max_length))
     limits.require(kept.choices, f"What {kept.source} keeps")
     space = limits.on(kept.within(full, budget.limit), kept.choices)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.allow)
@@ -66,6 +67,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
             "binds": full.binds(kept.free(budget.limit)),
         },
         "limits": _limits(limits, kept, full),
+        "training_flops": _training_flops(limits, backbone),
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
         "stages": stages,
@@ -78,6 +80,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
             *_warnings(config, full, kept.free(budget.limit), uniform),
             *_marked(refused),
             *_notes(full, backbone),
+            *_not_yet(config),
         ],
     }
 
@@ -95,6 +98,19 @@ def _space(full: Any, space: Any) -> dict[str, Any]:
         "dropped": full.num_candidates - space.num_candidates,
         "exportable_to": list(full.exportable_to),
         "removed": [removed.to_json() for removed in full.removed],
+    }
+
+
+def _training_flops(limits: Any, backbone: Any) -> dict[str, float]:
+    """Return the FLOPs of a training at the longest input: of nothing, and of LoRA everywhere."""
+    from peftsearch.metering.flops import NAME, backward, lora_everywhere
+
+    reference = lora_everywhere(backbone.sites)
+    (counted,) = (r for r in limits.resources if r.name == NAME)
+    return {
+        "forward": counted.fixed,
+        "backward_of_backbone": backward(counted, reference, limits.sites),
+        "lora_everywhere": limits.used(counted, reference),
     }
 
 
@@ -237,6 +253,16 @@ def _marked(refused: Mapping[str, list[str]]) -> list[str]:
         return []
     names = "; ".join(f"{name} ({', '.join(targets)})" for name, targets in refused.items())
     return [f"Baselines that are compared with, and marked as not exportable: {names}."]
+
+
+def _not_yet(config: RunConfig) -> list[str]:
+    """Say which limits cannot be looked at before the run."""
+    found = []
+    if config.limits.latency is not None:
+        found.append(f"--max-latency {config.limits.latency} is measured when the run begins.")
+    if config.limits.train_flops is not None:
+        found.append("FLOPs are planned at the longest input; a run counts the mean input.")
+    return found
 
 
 def _notes(space: Any, backbone: Any) -> list[str]:

@@ -18,6 +18,7 @@ from peftsearch.export import writing
 from peftsearch.export.base import Bundle, logits_of, untrained
 from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
+from peftsearch.metering import flops, latency
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
 from peftsearch.rundir import RunDir, copy_file, read_json, write_json
@@ -118,10 +119,27 @@ def discretise(work: Workspace) -> int:
 
 
 def write_limits(work: Workspace, architecture: Architecture) -> None:
-    """Write ``limits.json``: what the found architecture spends of what is limited."""
-    spent = work.limits.to_json(architecture.active)
-    if spent:
-        work.session.run.write_json("limits.json", {"format": 1, "limits": spent})
+    """Write ``limits.json``: what the found architecture spends of all that is counted.
+
+    Of the file, what it became, once it is there; of the time, also what is measured.
+    """
+    limits, active = work.limits, architecture.active
+    adapter = work.session.run.file("retrain", "seed-0", ADAPTER)
+    real = {"bytes": adapter.stat().st_size} if adapter.is_file() else {}
+    measured = {}
+    if any(resource.name == latency.NAME for resource in limits.resources):
+        _, (share,) = latency.timed(work.backbone, [active], work.forward)
+        measured[latency.NAME] = share
+    found = {"format": 1, "limits": limits.to_json(active, real, measured)}
+    for counted in limits.resources:
+        if counted.name == flops.NAME:
+            reference = flops.lora_everywhere(work.backbone.sites)
+            found["training_flops"] = {
+                "found": limits.used(counted, active),
+                "backward_of_backbone": flops.backward(counted, active, limits.sites),
+                "lora_everywhere": limits.used(counted, reference),
+            }
+    work.session.run.write_json("limits.json", found)
 
 
 def retrain_found(work: Workspace) -> int:
@@ -131,6 +149,7 @@ def retrain_found(work: Workspace) -> int:
     folder = run.file("retrain")
     result = retrain(work, architecture, "found", "retrain", folder)
     write_json(folder / "metrics.json", {"format": 1, "name": "found", **result})
+    write_limits(work, architecture)
     return work.config.retrain.steps * work.config.seeds
 
 

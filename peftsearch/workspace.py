@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
@@ -23,8 +25,11 @@ from peftsearch.formats import Feature, Format, make_format
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
 from peftsearch.limits import Limits
-from peftsearch.metering.making import make_limits
-from peftsearch.rundir import read_json
+from peftsearch.metering.flops import mean_tokens
+from peftsearch.metering.latency import ROWS as TIMED_ROWS
+from peftsearch.metering.latency import Timings, measure
+from peftsearch.metering.making import make_limits, timed_choices
+from peftsearch.rundir import copy_file, read_json, write_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
 from peftsearch.site import Site
@@ -34,6 +39,8 @@ from peftsearch.tasks.base import Splits, Task, TaskData
 
 #: What the configured ``freeze.choices`` decides, in the run directory.
 FROZEN = "frozen.json"
+#: What candidates add to a forward pass, in the run directory.
+LATENCY = "latency.json"
 
 
 def num_labels(task: Task) -> int:
@@ -223,7 +230,34 @@ class Workspace:
     @cached_property
     def limits(self) -> Limits:
         """What is limited beside the parameters."""
-        return make_limits(self.config.limits, self.backbone)
+        tokens = mean_tokens(self.features.train, self.backbone)
+        timings = None if self.config.limits.latency is None else self.timings
+        return make_limits(self.config, self.backbone, self.cost, tokens, timings)
+
+    @cached_property
+    def timings(self) -> Timings:
+        """What candidates add to a forward pass on this machine; measured once for a run.
+
+        Several budgets share the table of the run that searches.
+        """
+        file, shared = self.session.run.file(LATENCY), self.config.search.shared
+        if not file.is_file() and shared is not None and (Path(shared) / LATENCY).is_file():
+            copy_file(Path(shared) / LATENCY, file)
+        if not file.is_file():
+            brought = [self.config.architecture, *self.config.retrain.baselines]
+            given = [c for path in brought if path for c in Architecture.load(path).active]
+            known = {site.id for site in self.backbone.sites}
+            more = [*self.kept.choices, *(c for c in given if c.site in known)]
+            wanted = timed_choices(self.full_space, self.backbone.sites, more)
+            found = measure(self.backbone, wanted, self.forward)
+            write_json(file, found.to_json())
+        return Timings.from_json(read_json(file))
+
+    def forward(self) -> None:
+        """Run the model as it is on a batch of real rows, without gradients."""
+        batch = self.session.to_device(self.format.collate(self.features.search_valid[:TIMED_ROWS]))
+        with torch.no_grad(), self.session.accelerator.autocast():
+            self.format.loss(self.backbone.model, batch)
 
     @property
     def free(self) -> int:

@@ -24,6 +24,8 @@ _KEYS: dict[str, Any] = {
     "budget": o.Budget,
     "limits.bytes": o.MaxBytes,
     "limits.modules_per_layer": o.MaxModulesPerLayer,
+    "limits.train_flops": o.MaxTrainFlops,
+    "limits.latency": o.MaxLatency,
     "limits.mergeable_only": o.MergeableOnly,
     "preset": o.Preset,
     "strategy": o.Strategy,

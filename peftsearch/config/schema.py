@@ -151,11 +151,17 @@ class LimitsConfig:
     Attributes:
         bytes: Most bytes of ``adapter.safetensors``, e.g. ``200k``, ``2MB``, ``1.5MiB``.
         modules_per_layer: Most insertions in one layer of the backbone, >= 1.
+        train_flops: Most FLOPs of one training: a number, or a share of what LoRA at every site
+            costs, e.g. ``80%``.
+        latency: Most that a forward pass may take longer than that of the frozen model, on this
+            machine, e.g. ``5%``.
         mergeable_only: Whether to search only for what can be merged into the backbone's weights.
     """
 
     bytes: str | None = None
     modules_per_layer: int | None = _range(None, 1)
+    train_flops: str | None = None
+    latency: str | None = None
     mergeable_only: bool = False
 
 

@@ -16,7 +16,11 @@ from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 
 #: Limits that are written as text, and what reads each.
-_LIMITS: dict[str, Callable[[str], object]] = {"limits.bytes": limits.parse_bytes}
+_LIMITS: dict[str, Callable[[str], object]] = {
+    "limits.bytes": limits.parse_bytes,
+    "limits.train_flops": limits.parse_flops,
+    "limits.latency": limits.parse_latency,
+}
 _DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 _NOUN = {
     "int": "a whole number",

@@ -37,8 +37,13 @@ _INSERTED = 6
 Tokens = Mapping[str, float]
 
 
-def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, float]:
-    """Return the mean tokens of a row in each stack; a decoder reads what it is to write."""
+def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, float] | None:
+    """Return the mean tokens of a row in each stack; a decoder reads what it is to write.
+
+    ``None`` where rows are not texts.
+    """
+    if not all("input_ids" in feature.inputs for feature in features):
+        return None
     inputs = _mean(len(feature.inputs["input_ids"]) for feature in features)
     answers = [f.target for f in features if isinstance(f.target, list)]
     written = _mean(map(len, answers)) if answers else inputs
@@ -46,6 +51,11 @@ def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, fl
     if backbone.model.config.is_encoder_decoder and "decoder" in found:
         found["decoder"] = written
     return found
+
+
+def longest(backbone: Backbone, tokens: int) -> dict[str, float]:
+    """Return the tokens of the longest row, where rows are not at hand."""
+    return {site.stack: float(tokens) for site in backbone.sites}
 
 
 def _mean(numbers: Iterable[int]) -> float:
@@ -99,10 +109,12 @@ def _passes(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     crossed = host.site.part == "cross_attention"
     here = tokens[host.site.stack]
-    other = tokens["encoder"] if crossed else here
+    other = tokens.get("encoder", here) if crossed else here
     own = attended = 0.0
     for name, module in host.modules.items():
-        weight = module.get_parameter("weight")
+        weight = getattr(module, "weight", None)
+        if weight is None:
+            continue
         if name in ("k", "v"):
             attended += 2 * weight.numel() * other
         else:

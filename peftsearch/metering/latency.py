@@ -123,7 +123,9 @@ def measure(
         if choice.method != NONE:
             key = (kind(sites[choice.site]), choice.method, choice.modules)
             sizes.setdefault(key, set()).add(choice.size)
-    variants = [(key, size) for key, all_ in sizes.items() for size in sorted({min(all_), max(all_)})]
+    variants = [
+        (key, size) for key, all_ in sizes.items() for size in sorted({min(all_), max(all_)})
+    ]
     places = {key: _places(backbone, key) for key in sizes}
     each = [[Choice(s.id, k[1], size, k[2]) for s in places[k]] for k, size in variants]
     frozen, shares = timed(backbone, each, forward, rounds)

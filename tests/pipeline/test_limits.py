@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from peftsearch.baselines import complete, uniform_baselines
 from peftsearch.bench.build import workspace
 from peftsearch.injection import cost_function, insert_architecture, remove_all, state
 from peftsearch.metering import size
+from peftsearch.methods.base import SLOT
 from peftsearch.resources import layer_of
 from peftsearch.rundir import read_json
 from peftsearch.strategies.base import random_contestants, strategy, uniform_contestants
@@ -68,9 +70,8 @@ def test_all_that_is_trained_keeps_to_every_limit(material: Material, tmp_path: 
         assert path.stat().st_size <= 2200, path
     (row, per_layer) = read_json(run / "summary.json")["limits"]
     adapter = (run / "retrain" / "seed-0" / "adapter.safetensors").stat().st_size
-    assert row == {
-        "name": "bytes", "unit": "bytes", "requested": "2200", "limit": 2200, "used": adapter,
-    }  # fmt: skip
+    assert (row["name"], row["limit"], row["used"]) == ("bytes", 2200, adapter)
+    assert row["text"] == f"--max-bytes 2200: {adapter:,} bytes of 2,200 bytes"
     assert per_layer["used"] == 1
 
 
@@ -107,3 +108,46 @@ def test_contestants_beside_what_is_kept(material: Material, tmp_path: Path) -> 
         assert found
         assert all(work.limits.allow(each.architecture.active) for each in found)
         assert all(kept[0] in each.architecture.active for each in found)
+
+
+@pytest.mark.usefixtures("short")
+def test_training_flops_and_latency(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a planted clock: what is found keeps to both, and its numbers stand in the summary."""
+    from peftsearch.metering import latency
+
+    def seconds(backbone: Any, forward: Any) -> float:
+        forward()
+        slots = sum(SLOT in module._modules for module in backbone.model.modules())
+        return 1.0 + 0.01 * slots
+
+    monkeypatch.setattr(latency, "seconds", seconds)
+    wanted = {"latency": "2.5%", "train_flops": "95%"}
+    config = material.config(limits=wanted, retrain={"random_baselines": 2})
+    run = pipeline.run(config, out=tmp_path / "run").run_dir
+    summary = read_json(run / "summary.json")
+    rows = {row["name"]: row for row in summary["limits"]}
+    assert set(rows) == {"latency", "train_flops"}
+    for row in rows.values():
+        assert 0 < row["used"] <= row["limit"]
+    assert rows["latency"]["measured"] == pytest.approx(rows["latency"]["used"])
+    counted = summary["training_flops"]
+    assert counted["found"] == rows["train_flops"]["used"] <= 0.95 * counted["lora_everywhere"]
+    assert 0 < counted["backward_of_backbone"] < counted["found"]
+    table = (run / "latency.json").read_text()
+    with workspace(config) as work:
+        (work.session.run.path / "latency.json").write_text(table)
+        paths = [*run.glob("race/*.json"), *run.glob("baselines/*/architecture.json")]
+        trained = [p for p in paths if not p.name.endswith(".result.json")]
+        assert len(trained) > 3
+        for path in trained:
+            assert work.limits.allow(Architecture.load(path).active), path
+
+
+def test_flops_are_counted_where_they_are_not_limited(finished: Path) -> None:
+    summary = read_json(finished / "summary.json")
+    assert summary["limits"] == []
+    assert summary["training_flops"]["found"] > summary["training_flops"]["backward_of_backbone"]
+    (counted,) = read_json(finished / "space.json")["resources"]
+    assert (counted["name"], counted["limit"]) == ("train_flops", None)

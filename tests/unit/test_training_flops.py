@@ -50,7 +50,10 @@ def counted(backbone: Backbone, choices: list[Choice]) -> float:
     meter = flops.meter(cost_function(backbone.hosts), tokens, ROWS)
     sites = {site.id: site for site in backbone.sites}
     items = [
-        ((sites[c.site].stack, sites[c.site].layer), meter(sites[c.site], c.method, c.modules, 1))
+        (
+            (sites[c.site].stack, sites[c.site].layer),
+            meter(sites[c.site], c.method, c.modules, c.size),
+        )
         for c in choices
     ]
     head = 2.0 * 3 * backbone.num_head_parameters * ROWS  # which these tests leave frozen
@@ -63,7 +66,8 @@ def bias(backbone: Backbone, stack: str, layer: int) -> Choice:
 
 
 def test_forward(backbone: Backbone) -> None:
-    head = 2 * backbone.num_head_parameters * ROWS
+    pooler = sum(p.numel() for n, p in backbone.model.named_parameters() if "pooler" in n)
+    head = 2 * (backbone.num_head_parameters + pooler) * ROWS
     assert ran(backbone, []) == pytest.approx(counted(backbone, []), abs=head)
 
 
