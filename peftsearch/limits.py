@@ -141,18 +141,21 @@ class Limits:
             BudgetError: Nothing but ``none`` is left; the limit is named with its cheapest
                 candidate.
         """
-        if not self.resources:
-            return space
-        resources = tuple(replace(r, kept=self.items(r, kept)) for r in self.resources)
-        gates = [Gate(gate.site, self._priced(gate)) for gate in space.gates]
+        whole = self.rated(space, kept)
         left = []
-        for gate in gates:
-            fitting = tuple(c for c in gate.candidates if _fits(resources, gate.site, c))
+        for gate in whole.gates:
+            fitting = tuple(c for c in gate.candidates if _fits(whole.resources, gate.site, c))
             left.append(Gate(gate.site, fitting))
         found = tuple(gate for gate in left if len(gate.candidates) > 1)
         if not found:
-            raise _impossible(resources, gates)
-        return replace(space, gates=found, resources=resources)
+            raise _impossible(whole.resources, whole.gates)
+        return replace(whole, gates=found)
+
+    def rated(self, space: SearchSpace, kept: Sequence[Choice] = ()) -> SearchSpace:
+        """Return a space that knows its resources, with all its candidates; arguments as above."""
+        resources = tuple(replace(r, kept=self.items(r, kept)) for r in self.resources)
+        gates = tuple(Gate(gate.site, self._priced(gate)) for gate in space.gates)
+        return replace(space, gates=gates, resources=resources)
 
     def _priced(self, gate: Gate) -> tuple[Candidate, ...]:
         """Return the candidates of a gate with what each costs of each resource."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftsearch import effort
-from peftsearch.architecture import Choice
-from peftsearch.budget import resolve
+from peftsearch.budget import Budget, resolve
 from peftsearch.config import RunConfig
 
 #: Bytes per trained value: weight, gradient and Adam's two moments in float32.
@@ -33,8 +32,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.formats import require_decoder
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
-    from peftsearch.metering.flops import longest
-    from peftsearch.metering.making import make_limits
+    from peftsearch.metering.planned import each_limit, planned_limits, training_flops
     from peftsearch.workspace import build_space, given_baselines, num_labels
 
     task = tasks.get(config.task)
@@ -44,8 +42,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)
     budget = resolve(config.budget, backbone.num_parameters)
-    limits = make_limits(config, backbone, cost, longest(backbone, task.max_length))
-    limits.require(kept.choices, f"What {kept.source} keeps")
+    limits = planned_limits(config, backbone, cost, task.max_length, kept)
     space = limits.on(kept.within(full, budget.limit), kept.choices)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.allow)
     given = given_baselines(config, backbone.sites, cost, budget.limit, limits)
@@ -60,14 +57,9 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "backbone_parameters": backbone.num_parameters,
         "head_parameters": backbone.num_head_parameters,
         "space": _space(full, space),
-        "budget": {
-            "requested": budget.requested,
-            "limit": budget.limit,
-            "denominator": budget.denominator,
-            "binds": full.binds(kept.free(budget.limit)),
-        },
-        "limits": _limits(limits, kept, full),
-        "training_flops": _training_flops(limits, backbone),
+        "budget": _budget(budget, full.binds(kept.free(budget.limit))),
+        "limits": each_limit(limits, kept, full),
+        "training_flops": training_flops(limits, backbone),
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
         "stages": stages,
@@ -85,6 +77,16 @@ def plan(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def _budget(budget: Budget, binds: bool) -> dict[str, Any]:
+    """Return the budget in parameters, and whether it forces a choice."""
+    return {
+        "requested": budget.requested,
+        "limit": budget.limit,
+        "denominator": budget.denominator,
+        "binds": binds,
+    }
+
+
 def _space(full: Any, space: Any) -> dict[str, Any]:
     """Return the size of the space, what was taken out of it, and what does not fit the budget."""
     return {
@@ -99,51 +101,6 @@ def _space(full: Any, space: Any) -> dict[str, Any]:
         "exportable_to": list(full.exportable_to),
         "removed": [removed.to_json() for removed in full.removed],
     }
-
-
-def _training_flops(limits: Any, backbone: Any) -> dict[str, float]:
-    """Return the FLOPs of a training at the longest input: of nothing, and of LoRA everywhere."""
-    from peftsearch.metering.flops import NAME, backward, lora_everywhere
-
-    reference = lora_everywhere(backbone.sites)
-    (counted,) = (r for r in limits.resources if r.name == NAME)
-    return {
-        "forward": counted.fixed,
-        "backward_of_backbone": backward(counted, reference, limits.sites),
-        "lora_everywhere": limits.used(counted, reference),
-    }
-
-
-def _limits(limits: Any, kept: Any, full: Any) -> list[dict[str, Any]]:
-    """Return each limit, and the least and the most that anything of the space spends of it."""
-    found = []
-    for resource in limits.resources:
-        if not resource.binding:
-            continue
-        fixed = limits.items(resource, kept.choices)
-        alone, largest = [], []
-        for gate in full.gates:
-            costs = [
-                limits.items(resource, [Choice(gate.site.id, c.method, c.size, c.modules)])
-                for c in gate.candidates[1:]
-            ]
-            alone += [resource.used((*fixed, *cost)) for cost in costs]
-            largest.append(max(costs, key=lambda items: items[0][1])[0])
-        most = resource.used((*fixed, *largest))
-        found.append(
-            {
-                "name": resource.name,
-                "unit": resource.unit,
-                "requested": resource.requested,
-                "limit": resource.limit,
-                "cheapest": min(alone),
-                "largest": most,
-                "binds": most > resource.limit,
-                "text": f"{resource.option} {resource.requested}: cheapest non-empty "
-                f"{resource.shown(min(alone))} · largest {resource.shown(most)}",
-            }
-        )
-    return found
 
 
 def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any]]:

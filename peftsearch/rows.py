@@ -76,4 +76,4 @@ def spread(space: SearchSpace, row: Row) -> Numbers:
         for layer in dict.fromkeys(paying):
             added[layer] += one.amount / len(paying)
     more = [added[layer_of(gate.site)] * bool(c.num_params) for gate, c in space.choices()]
-    return row.costs + np.array(more)
+    return np.asarray(row.costs + np.array(more), dtype=np.float64)

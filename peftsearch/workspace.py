@@ -282,11 +282,12 @@ class Workspace:
         path = self.session.run.file("space.json")
         if path.is_file():
             return space_of(path.parent)
-        own = self.kept.within(self.full_space, self.budget.limit)
-        self.limits.require(self.kept.choices, f"What {self.kept.source} keeps")
-        own = self.limits.on(own, self.kept.choices)
-        shared = self.config.search.shared
-        return own if shared is None else space_of(Path(shared))
+        kept, shared = self.kept, self.config.search.shared
+        self.limits.require(kept.choices, f"What {kept.source} keeps")
+        own = self.limits.on(kept.within(self.full_space, self.budget.limit), kept.choices)
+        if shared is None:
+            return own
+        return self.limits.rated(space_of(Path(shared)), kept.choices)
 
     def assigned(self, candidates: Sequence[int]) -> Architecture:
         """Return the architecture of one candidate index per gate, with what is kept."""

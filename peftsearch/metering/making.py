@@ -50,7 +50,7 @@ def make_limits(
         found.append((row, size.meter(backbone.hosts, most)))
     if wanted.modules_per_layer is not None:
         number = wanted.modules_per_layer
-        name, unit = "modules_per_layer", "modules in a layer"
+        name, unit = "modules_per_layer", "in a layer"
         found.append((Resource(name, unit, str(number), number, per_layer=True), _one))
     if wanted.latency is not None and timings is not None:
         share = parse_latency(wanted.latency)

@@ -45,7 +45,7 @@ def pattern(space: SearchSpace, limit: int) -> list[int]:
     cheap one leaves is shared among the gates after it.
     """
     layers = sorted({(gate.site.stack != "encoder", gate.site.layer) for gate in space.gates})
-    left, chosen = limit, []
+    left, chosen = limit, list[int]()
     for place, gate in enumerate(space.gates):
         layer = layers.index((gate.site.stack != "encoder", gate.site.layer))
         methods = GROUPS[layer * len(GROUPS) // len(layers)]

@@ -51,7 +51,7 @@ def pseudo_inverse(matrix: Tensor) -> Tensor:
     """
     scale = matrix.diagonal().clamp_min(_LEAST).rsqrt()
     correlation = matrix * scale.unsqueeze(0) * scale.unsqueeze(1)
-    inverse = torch.linalg.pinv(correlation, hermitian=True, rtol=_SAME)
+    inverse: Tensor = torch.linalg.pinv(correlation, hermitian=True, rtol=_SAME)
     return inverse * scale.unsqueeze(0) * scale.unsqueeze(1)
 
 

@@ -11,7 +11,7 @@ from peftsearch import config as configuration
 from peftsearch.architecture import Choice
 from peftsearch.config.names import UNCHECKED
 from peftsearch.errors import BudgetError, ConfigError
-from peftsearch.limits import Limits, parse_bytes
+from peftsearch.limits import Limits, parse_bytes, parse_flops, parse_latency
 from peftsearch.resources import Resource
 from peftsearch.site import Site
 from peftsearch.space import EMPTY, Candidate, Gate, SearchSpace
@@ -41,11 +41,37 @@ def test_what_is_no_size(text: str) -> None:
         parse_bytes(text)
 
 
+def test_shares_and_numbers() -> None:
+    assert parse_latency("5%") == 0.05
+    assert parse_latency(" 0.5 %") == 0.005
+    assert parse_flops("80%") == (0.8, True)
+    assert parse_flops("2.5e15") == (2.5e15, False)
+    assert parse_flops("120 %") == (1.2, True)
+
+
+@pytest.mark.parametrize("text", ["5", "0%", "-1%", "fast", "1e%", ""])
+def test_what_is_no_latency(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"limits\.latency .* is not a percentage"):
+        parse_latency(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "-1e9", "much", "1T", ""])
+def test_what_is_no_number_of_flops(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"limits\.train_flops"):
+        parse_flops(text)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ({"limits.bytes": "2MBit"}, 'limits.bytes "2MBit" is not a size of a file.'),
         ({"limits.modules_per_layer": 0}, "limits.modules_per_layer must be at least 1, not 0."),
+        ({"limits.latency": "5"}, 'limits.latency "5" is not a percentage above 0.'),
+        ({"limits.train_flops": "lots"}, 'limits.train_flops "lots" is not a limit.'),
+        (
+            {"limits.latency": "5%", "limits.mergeable_only": True},
+            "limits.mergeable_only leaves nothing that takes time once it is merged.",
+        ),
         ({"limits.byte": "2k"}, 'unknown key "limits.byte".'),
         ({"limits.mergeable_only": "so"}, "limits.mergeable_only must be true or false"),
     ],
@@ -111,6 +137,14 @@ def test_a_space_loses_what_alone_is_too_large() -> None:
     assert [[c.size for c in gate.candidates] for gate in found.gates] == [[0, 1, 2]] * 4
     assert found.gates[0].candidates[2].costs == (20.0, 1.0)
     assert limits().on(SPACE, (choice(0, 1),)).gates[0].site == SITES[2]  # its layer is full
+
+
+def test_a_shared_space_keeps_its_candidates() -> None:
+    """Those of a supernet that was trained for a larger budget; they cost what they cost here."""
+    found = limits(12.0).rated(SPACE)
+    assert found == SearchSpace("some", "", "one", SPACE.gates, resources=limits(12.0).resources)
+    assert found.gates[0].candidates[3].costs == (40.0, 1.0)
+    assert not found.allows([3, 0, 0, 0])
 
 
 def test_an_impossible_limit_is_named_with_its_cheapest_candidate() -> None:
