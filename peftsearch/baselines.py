@@ -2,18 +2,21 @@
 
 A uniform baseline takes the method's usual modules at every site it can attach to and the
 largest size that fits. Where even the smallest size does not fit everywhere, it is kept to the
-parts of the layers that do: most parts first, then the most parameters.
+parts of the layers that do: most parts first, then the most parameters. It keeps to whatever else
+is limited as well.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from peftsearch.architecture import NONE, Choice
 from peftsearch.catalogue import method_facts
+from peftsearch.limits import Allows
+from peftsearch.resources import layer_of
 from peftsearch.site import Site
 from peftsearch.space import Candidate, Cost, Gate, MethodFacts, SearchSpace
 
@@ -27,12 +30,6 @@ UNIFORM = {
     "uniform-layernorm": "layernorm",
 }
 _LARGEST = 4096
-#: Whether choices keep to what is limited beside the parameters.
-Allows = Callable[[tuple[Choice, ...]], bool]
-
-
-def _no_limits(choices: tuple[Choice, ...]) -> bool:
-    return True
 
 
 def inside(
@@ -48,9 +45,25 @@ def uniform(
     sites: Sequence[Site],
     cost: Cost,
     limit: int,
-    allows: Allows = _no_limits,
+    allows: Allows | None = None,
 ) -> tuple[Choice, ...] | None:
-    """Return the uniform architecture of a method, one choice per site; ``None`` if none fits."""
+    """Return the uniform architecture of a method, one choice per site; ``None`` if none fits.
+
+    Where more than parameters is limited and nothing fits, the lowest layers go without it, as few
+    of them as possible: what is above them needs a shorter backward pass, and less of everything.
+    """
+    found = _everywhere(method, sites, cost, limit, allows)
+    layers = list(dict.fromkeys(layer_of(site) for site in sites))
+    while found is None and allows is not None and len(layers) > 1:
+        del layers[0]
+        upper = [site for site in sites if layer_of(site) in layers]
+        found = _everywhere(method, upper, cost, limit, allows)
+    return None if found is None else complete([c for c in found if c.method != NONE], sites)
+
+
+def _everywhere(
+    method: MethodFacts, sites: Sequence[Site], cost: Cost, limit: int, allows: Allows | None
+) -> tuple[Choice, ...] | None:
     parts = [part for part in method.modules if any(site.part == part for site in sites)]
     for count in range(len(parts), 0, -1):
         found = []
@@ -70,13 +83,14 @@ def _largest_size(
     sites: Sequence[Site],
     cost: Cost,
     limit: int,
-    allows: Allows,
+    allows: Allows | None,
 ) -> int:
     """Return the largest size that fits; 0 if none does. All costs grow with the size."""
 
     def fits(size: int) -> bool:
         choices = _spread(method, parts, sites, cost, size)
-        return sum(c.num_params for c in choices) <= limit and allows(choices)
+        within = sum(c.num_params for c in choices) <= limit
+        return within and (allows is None or allows(choices))
 
     if not fits(1):
         return 0
@@ -106,7 +120,7 @@ def _spread(
 
 
 def uniform_baselines(
-    sites: Sequence[Site], cost: Cost, limit: int, allows: Allows = _no_limits
+    sites: Sequence[Site], cost: Cost, limit: int, allows: Allows | None = None
 ) -> dict[str, tuple[Choice, ...]]:
     """Return every uniform baseline that fits, by name."""
     facts = method_facts()

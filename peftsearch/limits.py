@@ -8,7 +8,7 @@ cost comes in through meters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,6 +82,10 @@ def parse_flops(text: str) -> tuple[float, bool]:
     return share, text.strip().endswith("%")
 
 
+#: Whether choices keep to every limit.
+Allows = Callable[[tuple[Choice, ...]], bool]
+
+
 @dataclass(frozen=True)
 class Limits:
     """The resources of a run, and what anything at any site costs of each.
@@ -115,6 +119,15 @@ class Limits:
     def allow(self, choices: Sequence[Choice]) -> bool:
         """Whether an architecture keeps to every limit; parameters are counted elsewhere."""
         return not self.exceeded(choices)
+
+    def beside(self, kept: Sequence[Choice] = ()) -> Allows | None:
+        """Return what says whether choices, with those that are kept, keep to every limit.
+
+        ``None`` where nothing is limited but parameters.
+        """
+        if not any(resource.binding for resource in self.resources):
+            return None
+        return lambda choices: self.allow((*kept, *choices))
 
     def require(self, choices: Sequence[Choice], what: str) -> None:
         """Refuse an architecture that is decided already and exceeds a limit.

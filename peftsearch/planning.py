@@ -44,7 +44,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     budget = resolve(config.budget, backbone.num_parameters)
     limits = planned_limits(config, backbone, cost, task.max_length, kept)
     space = limits.on(kept.within(full, budget.limit), kept.choices)
-    uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.allow)
+    uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.beside())
     given = given_baselines(config, backbone.sites, cost, budget.limit, limits)
     refused = _refused(config, uniform, backbone)
     data = _data(config, task)

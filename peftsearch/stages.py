@@ -172,7 +172,7 @@ def run_baselines(work: Workspace) -> int:
     """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
-    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit, work.limits.allow)
+    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit, work.limits.beside())
     for i in range(config.retrain.random_baselines):
         filled = plain.random_fill(work.space, work.free, derive(config.seed, "random", i))
         named[f"random-{i + 1}"] = work.assigned(filled).active

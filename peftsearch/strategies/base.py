@@ -143,9 +143,7 @@ def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
     """
     methods = {candidate.method for _, candidate in work.space.choices()}
     sites, kept = work.kept.left_open(work.backbone.sites), work.kept.choices
-    named = baselines.uniform_baselines(
-        sites, work.cost, work.free, lambda choices: work.limits.allow((*kept, *choices))
-    )
+    named = baselines.uniform_baselines(sites, work.cost, work.free, work.limits.beside(kept))
     found = []
     for name, choices in baselines.inside(named, methods).items():
         architecture = work.architecture((*kept, *choices))
