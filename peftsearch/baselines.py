@@ -2,7 +2,8 @@
 
 A uniform baseline takes the method's usual modules at every site it can attach to and the
 largest size that fits. Where even the smallest size does not fit everywhere, it is kept to the
-parts of the layers that do: most parts first, then the most parameters.
+parts of the layers that do: most parts first, then the most parameters. It keeps to whatever else
+is limited as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 
 from peftsearch.architecture import NONE, Choice
 from peftsearch.catalogue import method_facts
+from peftsearch.limits import Allows
+from peftsearch.resources import layer_of
 from peftsearch.site import Site
 from peftsearch.space import Candidate, Cost, Gate, MethodFacts, SearchSpace
 
@@ -38,9 +41,29 @@ def inside(
 
 
 def uniform(
-    method: MethodFacts, sites: Sequence[Site], cost: Cost, limit: int
+    method: MethodFacts,
+    sites: Sequence[Site],
+    cost: Cost,
+    limit: int,
+    allows: Allows | None = None,
 ) -> tuple[Choice, ...] | None:
-    """Return the uniform architecture of a method, one choice per site; ``None`` if none fits."""
+    """Return the uniform architecture of a method, one choice per site; ``None`` if none fits.
+
+    Where more than parameters is limited and nothing fits, the lowest layers go without it, as few
+    of them as possible: what is above them needs a shorter backward pass, and less of everything.
+    """
+    found = _everywhere(method, sites, cost, limit, allows)
+    layers = list(dict.fromkeys(layer_of(site) for site in sites))
+    while found is None and allows is not None and len(layers) > 1:
+        del layers[0]
+        upper = [site for site in sites if layer_of(site) in layers]
+        found = _everywhere(method, upper, cost, limit, allows)
+    return None if found is None else complete([c for c in found if c.method != NONE], sites)
+
+
+def _everywhere(
+    method: MethodFacts, sites: Sequence[Site], cost: Cost, limit: int, allows: Allows | None
+) -> tuple[Choice, ...] | None:
     parts = [
         part
         for part in method.modules
@@ -49,7 +72,7 @@ def uniform(
     for count in range(len(parts), 0, -1):
         found = []
         for chosen in itertools.combinations(parts, count):
-            size = _largest_size(method, chosen, sites, cost, limit)
+            size = _largest_size(method, chosen, sites, cost, limit, allows)
             if size:
                 choices = _spread(method, chosen, sites, cost, size)
                 found.append((sum(c.num_params for c in choices), choices))
@@ -59,13 +82,19 @@ def uniform(
 
 
 def _largest_size(
-    method: MethodFacts, parts: Sequence[str], sites: Sequence[Site], cost: Cost, limit: int
+    method: MethodFacts,
+    parts: Sequence[str],
+    sites: Sequence[Site],
+    cost: Cost,
+    limit: int,
+    allows: Allows | None,
 ) -> int:
-    """Return the largest size that fits; 0 if none does. The cost grows with the size."""
+    """Return the largest size that fits; 0 if none does. All costs grow with the size."""
 
     def fits(size: int) -> bool:
         choices = _spread(method, parts, sites, cost, size)
-        return sum(c.num_params for c in choices) <= limit
+        within = sum(c.num_params for c in choices) <= limit
+        return within and (allows is None or allows(choices))
 
     if not fits(1):
         return 0
@@ -95,11 +124,11 @@ def _spread(
 
 
 def uniform_baselines(
-    sites: Sequence[Site], cost: Cost, limit: int
+    sites: Sequence[Site], cost: Cost, limit: int, allows: Allows | None = None
 ) -> dict[str, tuple[Choice, ...]]:
     """Return every uniform baseline that fits, by name."""
     facts = method_facts()
-    found = {name: uniform(facts[m], sites, cost, limit) for name, m in UNIFORM.items()}
+    found = {name: uniform(facts[m], sites, cost, limit, allows) for name, m in UNIFORM.items()}
     return {name: choices for name, choices in found.items() if choices is not None}
 
 
@@ -116,13 +145,15 @@ def uniform_in(space: SearchSpace, method: str, limit: int) -> list[int] | None:
     for size in sizes:
         chosen = [_largest_up_to(gate, method, size) for gate in space.gates]
         pairs = zip(space.gates, chosen, strict=True)
-        if sum(gate.candidates[i].num_params for gate, i in pairs) <= limit:
+        used = sum(gate.candidates[i].num_params for gate, i in pairs)
+        if used <= limit and space.allows(chosen):
             return chosen if any(chosen) else None
     left = limit
     chosen = [0] * len(space.gates)
     for g, gate in enumerate(space.gates):
         smallest = _largest_up_to(gate, method, sizes[-1]) if sizes else 0
-        if 0 < gate.candidates[smallest].num_params <= left:
+        within = 0 < gate.candidates[smallest].num_params <= left
+        if within and space.allows(chosen, g, smallest):
             chosen[g] = smallest
             left -= gate.candidates[smallest].num_params
     return chosen if any(chosen) else None
@@ -143,9 +174,30 @@ def random_fill(space: SearchSpace, limit: int, seed: int) -> list[int]:
     left, chosen = limit, [0] * len(space.gates)
     for g in rng.permutation(len(space.gates)):
         fitting = [i for i, c in enumerate(space.gates[g].candidates) if 0 < c.num_params <= left]
+        fitting = [i for i in fitting if space.allows(chosen, g, i)]
         if fitting:
             chosen[g] = fitting[rng.integers(len(fitting))]
             left -= space.gates[g].candidates[chosen[g]].num_params
+    return chosen
+
+
+def trimmed(
+    space: SearchSpace, candidates: Sequence[int], limit: int, order: Sequence[int]
+) -> list[int]:
+    """Return an assignment without the choices that no longer fit, those of the last gates first.
+
+    Args:
+        space: Gates and costs.
+        candidates: One candidate index per gate.
+        limit: The budget in parameters.
+        order: Indices of the gates; what comes first stays rather.
+    """
+    left, chosen = limit, [0] * len(space.gates)
+    for g in order:
+        cost = space.gates[g].candidates[candidates[g]].num_params
+        if cost <= left and space.allows(chosen, g, candidates[g]):
+            chosen[g] = candidates[g]
+            left -= cost
     return chosen
 
 

@@ -23,7 +23,7 @@ def choose(work: Workspace) -> Verdict:
 
     Raises:
         ConfigError: The model lacks a site or module that it takes, or it takes nothing.
-        BudgetError: It costs more here than the budget allows.
+        BudgetError: It costs more here than the budget, or another limit, allows.
     """
     path = Path(work.config.architecture or "")
     choices = carried(Architecture.load(path), work.backbone.sites, work.cost, str(path))
@@ -34,4 +34,5 @@ def choose(work: Workspace) -> Verdict:
             f"{work.budget.requested} allows {work.budget.limit:,}.",
             f"Start again with --budget {found.num_params}.",
         )
+    work.limits.require(found.active, str(path))
     return Verdict([Standing(Contestant(NAME, NAME, found), {})])

@@ -109,7 +109,7 @@ def cost_function(hosts: Sequence[SiteHost]) -> Cost:
 
     Sites of equal shape cost the same, so each shape is counted once.
     """
-    shapes = {host.site: _signature(host) for host in hosts}
+    shapes = {host.site: signature(host) for host in hosts}
     examples = {shapes[host.site]: host for host in hosts}
     known: dict[Hashable, int] = {}
 
@@ -122,7 +122,7 @@ def cost_function(hosts: Sequence[SiteHost]) -> Cost:
     return cost
 
 
-def _signature(host: SiteHost) -> Hashable:
+def signature(host: SiteHost) -> Hashable:
     """Return what a candidate's cost may depend on: the part, heads, kinds and shapes."""
     modules = tuple(
         (name, type(module), tuple((n, p.shape) for n, p in module.named_parameters()))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftsearch import effort
-from peftsearch.budget import resolve
+from peftsearch.budget import Budget, resolve
 from peftsearch.config import RunConfig
 
 #: Bytes per trained value: weight, gradient and Adam's two moments in float32.
@@ -30,6 +30,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.baselines import uniform_baselines
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
+    from peftsearch.metering.planned import each_limit, planned_limits, training_flops
     from peftsearch.planned_rows import planned_rows, planned_task
     from peftsearch.workspace import build_space, given_baselines, head_for, wanted_format
 
@@ -40,9 +41,10 @@ def plan(config: RunConfig) -> dict[str, Any]:
     kept = frozen(config.freeze, backbone.sites, cost)
     full = build_space(config, backbone, cost, kept)
     budget = resolve(config.budget, backbone.num_parameters)
-    space = kept.within(full, budget.limit)
-    uniform = uniform_baselines(backbone.sites, cost, budget.limit)
-    given = given_baselines(config, backbone.sites, cost, budget.limit)
+    limits = planned_limits(config, backbone, cost, task.max_length, kept)
+    space = limits.on(kept.within(full, budget.limit), kept.choices)
+    uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.beside())
+    given = given_baselines(config, backbone.sites, cost, budget.limit, limits)
     refused = _refused(config, uniform, backbone)
     data, rows = planned_rows(config, task, backbone)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
@@ -54,12 +56,9 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "backbone_parameters": backbone.num_parameters,
         "head_parameters": backbone.num_head_parameters,
         "space": _space(full, space),
-        "budget": {
-            "requested": budget.requested,
-            "limit": budget.limit,
-            "denominator": budget.denominator,
-            "binds": full.binds(kept.free(budget.limit)),
-        },
+        "budget": _budget(budget, full.binds(kept.free(budget.limit))),
+        "limits": each_limit(limits, kept, full),
+        "training_flops": training_flops(limits, backbone),
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
         "data": data,
         "rows": rows,
@@ -75,7 +74,18 @@ def plan(config: RunConfig) -> dict[str, Any]:
             *_warnings(config, full, kept.free(budget.limit), uniform),
             *_marked(refused),
             *_notes(full, backbone),
+            *_not_yet(config),
         ],
+    }
+
+
+def _budget(budget: Budget, binds: bool) -> dict[str, Any]:
+    """Return the budget in parameters, and whether it forces a choice."""
+    return {
+        "requested": budget.requested,
+        "limit": budget.limit,
+        "denominator": budget.denominator,
+        "binds": binds,
     }
 
 
@@ -174,8 +184,7 @@ def _refused(config: RunConfig, uniform: Mapping[str, Any], backbone: Any) -> di
     found: dict[str, list[str]] = {}
     for name, choices in sorted(uniform.items()):
         architecture = Architecture(config.model, "", 0, "", 0, choices)
-        wanted = dict.fromkeys(config.exportable_to)
-        refusing = [t for t in wanted if problems(t, architecture, backbone)]
+        refusing = [t for t in config.holders if problems(t, architecture, backbone)]
         if refusing:
             found[name] = refusing
     return found
@@ -187,6 +196,16 @@ def _marked(refused: Mapping[str, list[str]]) -> list[str]:
         return []
     names = "; ".join(f"{name} ({', '.join(targets)})" for name, targets in refused.items())
     return [f"Baselines that are compared with, and marked as not exportable: {names}."]
+
+
+def _not_yet(config: RunConfig) -> list[str]:
+    """Say which limits cannot be looked at before the run."""
+    found = []
+    if config.limits.latency is not None:
+        found.append(f"--max-latency {config.limits.latency} is measured when the run begins.")
+    if config.limits.train_flops is not None:
+        found.append("FLOPs are planned at the longest input; a run counts the mean input.")
+    return found
 
 
 def _notes(space: Any, backbone: Any) -> list[str]:

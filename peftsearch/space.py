@@ -6,12 +6,13 @@ Place in the flow: sites -> space -> supernet; what ``space.json`` holds. It is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from peftsearch.architecture import NONE
 from peftsearch.errors import BudgetError
+from peftsearch.resources import Item, Resource, layer_of
 from peftsearch.site import Site
 
 COMBINE = ("one", "many")
@@ -48,12 +49,17 @@ class MethodFacts:
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """What a gate may choose: method, size, modules, and the parameters that costs."""
+    """What a gate may choose: method, size, modules, and the parameters that costs.
+
+    Attributes:
+        costs: What it costs of each further resource of the space.
+    """
 
     method: str
     size: int
     modules: tuple[str, ...]
     num_params: int
+    costs: tuple[float, ...] = field(default=(), compare=False)
 
     @property
     def label(self) -> str:
@@ -121,6 +127,7 @@ class SearchSpace:
         exportable_to: Export targets that it was narrowed to, each of which can hold every
             architecture but the empty one.
         removed: What it lost by that, and what the model cannot have.
+        resources: What is limited beside the parameters.
     """
 
     name: str
@@ -129,6 +136,7 @@ class SearchSpace:
     gates: tuple[Gate, ...]
     exportable_to: tuple[str, ...] = ()
     removed: tuple[Removed, ...] = ()
+    resources: tuple[Resource, ...] = ()
 
     @property
     def num_candidates(self) -> int:
@@ -153,6 +161,37 @@ class SearchSpace:
     def binds(self, limit: int) -> bool:
         """Whether the budget forces a choice, i.e. the largest architecture does not fit."""
         return self.max_cost > limit
+
+    @property
+    def limited(self) -> bool:
+        """Whether more than parameters is limited."""
+        return any(resource.binding for resource in self.resources)
+
+    def items(self, candidates: Sequence[int], resource: int) -> list[Item]:
+        """Return where an assignment inserts something, and what that costs of a resource.
+
+        Args:
+            candidates: One candidate index per gate.
+            resource: Index of the resource.
+        """
+        pairs = zip(self.gates, candidates, strict=True)
+        chosen = ((gate.site, gate.candidates[index]) for gate, index in pairs)
+        return [(layer_of(site), c.costs[resource]) for site, c in chosen if c.method != NONE]
+
+    def allows(self, candidates: Sequence[int], gate: int = 0, index: int | None = None) -> bool:
+        """Whether an assignment stays within every resource; parameters are counted elsewhere.
+
+        Args:
+            candidates: One candidate index per gate.
+            gate: A gate at which another candidate is asked about.
+            index: That candidate; absent: the assignment as it is.
+        """
+        if not self.limited:
+            return True
+        asked = list(candidates)
+        if index is not None:
+            asked[gate] = index
+        return all(r.allows(self.items(asked, i)) for i, r in enumerate(self.resources))
 
     def within(self, limit: int) -> SearchSpace:
         """Return the space without candidates that alone exceed the budget.
@@ -188,6 +227,7 @@ class SearchSpace:
             "description": self.description,
             "combine": self.combine,
             **(narrowed if changed else {}),
+            **({"resources": [r.to_json() for r in self.resources]} if self.resources else {}),
             "gates": [_gate_json(gate) for gate in self.gates],
         }
 
@@ -198,7 +238,13 @@ class SearchSpace:
             Gate(
                 Site(g["stack"], g["layer"], g["part"], tuple(g["modules"])),
                 tuple(
-                    Candidate(c["method"], c["size"], tuple(c["modules"]), c["num_params"])
+                    Candidate(
+                        c["method"],
+                        c["size"],
+                        tuple(c["modules"]),
+                        c["num_params"],
+                        tuple(c.get("costs", ())),
+                    )
                     for c in g["candidates"]
                 ),
             )
@@ -208,7 +254,9 @@ class SearchSpace:
             Removed(**{**one, "targets": tuple(one["targets"])}) for one in data.get("removed", ())
         )
         targets = tuple(data.get("exportable_to", ()))
-        return cls(data["name"], data["description"], data["combine"], gates, targets, removed)
+        resources = tuple(map(Resource.from_json, data.get("resources", ())))
+        name, description, combine = data["name"], data["description"], data["combine"]
+        return cls(name, description, combine, gates, targets, removed, resources)
 
 
 def _gate_json(gate: Gate) -> dict[str, Any]:
@@ -222,6 +270,7 @@ def _gate_json(gate: Gate) -> dict[str, Any]:
                 "size": c.size,
                 "modules": list(c.modules),
                 "num_params": c.num_params,
+                **({"costs": list(c.costs)} if c.costs else {}),
             }
             for c in gate.candidates
         ],

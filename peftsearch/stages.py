@@ -18,6 +18,7 @@ from peftsearch.export import writing
 from peftsearch.export.base import Bundle, forward_arguments, logits_of, untrained
 from peftsearch.export.sample import sample_inputs
 from peftsearch.injection import insert_architecture, load_state, remove_all
+from peftsearch.metering import flops, latency
 from peftsearch.race import RealTrials, race_json
 from peftsearch.retrain import ADAPTER, HEAD, retrain
 from peftsearch.rundir import RunDir, copy_file, read_json, write_json, write_text
@@ -34,7 +35,7 @@ def prepare(work: Workspace) -> int:
     Architectures that others bring as baselines are kept in the run.
     """
     backbone, run = work.backbone, work.session.run
-    given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit)
+    given = given_baselines(work.config, backbone.sites, work.cost, work.budget.limit, work.limits)
     for name, choices in given.items():
         work.architecture(choices).save(run.file("baselines", name, "architecture.json"))
     if work.kept.sites:
@@ -117,9 +118,34 @@ def discretise(work: Workspace) -> int:
         pairs = zip(work.space.gates, verdict.certainty, strict=True)
         result["certainty"] = [{"site": g.site.id, "share": round(s, 4)} for g, s in pairs]
     run.write_json("race.json", result)
+    write_limits(work, verdict.winner.architecture)
     verdict.winner.architecture.save(run.file("architecture.json"))
     trials.tidy()
     return sum(row["steps"] for row in result["contestants"])
+
+
+def write_limits(work: Workspace, architecture: Architecture) -> None:
+    """Write ``limits.json``: what the found architecture spends of all that is counted.
+
+    Of the file, what it became, once it is there; of the time, also what is measured.
+    """
+    limits, active = work.limits, architecture.active
+    adapter = work.session.run.file("retrain", "seed-0", ADAPTER)
+    real = {"bytes": adapter.stat().st_size} if adapter.is_file() else {}
+    measured = {}
+    if any(resource.name == latency.NAME for resource in limits.resources):
+        _, (share,) = latency.timed(work.backbone, [active], work.forward)
+        measured[latency.NAME] = share
+    found = {"format": 1, "limits": limits.to_json(active, real, measured)}
+    for counted in limits.resources:
+        if counted.name == flops.NAME:
+            reference = flops.lora_everywhere(work.backbone.sites)
+            found["training_flops"] = {
+                "found": limits.used(counted, active),
+                "backward_of_backbone": flops.backward(counted, active, limits.sites),
+                "lora_everywhere": limits.used(counted, reference),
+            }
+    work.session.run.write_json("limits.json", found)
 
 
 def retrain_found(work: Workspace) -> int:
@@ -129,6 +155,7 @@ def retrain_found(work: Workspace) -> int:
     folder = run.file("retrain")
     result = retrain(work, architecture, "found", "retrain", folder)
     write_json(folder / "metrics.json", {"format": 1, "name": "found", **result})
+    write_limits(work, architecture)
     return work.config.retrain.steps * work.config.seeds
 
 
@@ -151,7 +178,7 @@ def run_baselines(work: Workspace) -> int:
     """Retrain every baseline at the same budget; one equal to the found one is not run twice."""
     run, config = work.session.run, work.config
     limit = work.budget.limit
-    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit)
+    named = plain.uniform_baselines(work.backbone.sites, work.cost, limit, work.limits.beside())
     for i in range(config.retrain.random_baselines):
         filled = plain.random_fill(work.space, work.free, derive(config.seed, "random", i))
         named[f"random-{i + 1}"] = work.assigned(filled).active

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftsearch.architecture import Architecture
+from peftsearch.baselines import UNIFORM
 from peftsearch.rundir import JsonLines, read_json
 
 #: What a baseline leaves in its folder instead of ``metrics.json`` when it diverges.
@@ -48,6 +49,7 @@ def summarise(run: Path) -> dict[str, Any]:
             "denominator": architecture.backbone_parameters,
             "head": sites["head_parameters"],
         },
+        **_limits(run),
         "found": found,
         "baselines": baselines,
         "strategy": config["strategy"],
@@ -76,6 +78,13 @@ def _entry(path: Path) -> dict[str, Any]:
     entry = {key: data[key] for key in ("mean", "sd", "n", "values", "num_params")}
     marked = data.get("not_exportable_to")
     return {**entry, "not_exportable_to": marked} if marked else entry
+
+
+def _limits(run: Path) -> dict[str, Any]:
+    """Return what is limited and counted beside the parameters."""
+    path = run / "limits.json"
+    found = read_json(path) if path.is_file() else {}
+    return {key: found[key] for key in ("limits", "training_flops") if key in found}
 
 
 def _cost(run: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +171,8 @@ class _Facts:
             self._diverged,
             self._chosen,
             self._uniform,
+            self._latency,
+            self._left_out,
         )
         found = (check() for check in checks)
         return [{"code": code, "text": text} for code, text in (f for f in found if f)]
@@ -299,6 +310,24 @@ class _Facts:
         return "uniform_won_race", (
             f"The race was won by the uniform architecture {winner}: no proposal of the search "
             f"scored higher on the selection split."
+        )
+
+    def _latency(self) -> tuple[str, str] | None:
+        for row in _limits(self.run).get("limits", ()):
+            if row.get("measured", 0.0) > row["limit"]:
+                return "latency_above_limit", (
+                    f"Measured as a whole, the found architecture takes more time than the sum of "
+                    f"its parts: {row['text']}."
+                )
+        return None
+
+    def _left_out(self) -> tuple[str, str] | None:
+        names = {path.parent.name for path in self.run.glob("baselines/*/architecture.json")}
+        missing = sorted(set(UNIFORM) - names)
+        if not missing or not _limits(self.run).get("limits"):
+            return None
+        return "baselines_left_out", (
+            f"Not compared, since no size of it keeps to all limits: {', '.join(missing)}."
         )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
@@ -24,7 +26,12 @@ from peftsearch.formats import Feature, Format, head_of, head_outputs, make_form
 from peftsearch.frames import OWN_ROWS, OWN_TASK
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
-from peftsearch.rundir import read_json
+from peftsearch.limits import Limits
+from peftsearch.metering.flops import mean_tokens
+from peftsearch.metering.latency import ROWS as TIMED_ROWS
+from peftsearch.metering.latency import Timings, measure
+from peftsearch.metering.making import make_limits, timed_choices
+from peftsearch.rundir import copy_file, read_json, write_json
 from peftsearch.seeds import derive
 from peftsearch.session import Session, seed_torch
 from peftsearch.site import Site
@@ -34,6 +41,8 @@ from peftsearch.tasks.base import Splits, Task, TaskData
 
 #: What the configured ``freeze.choices`` decides, in the run directory.
 FROZEN = "frozen.json"
+#: What candidates add to a forward pass, in the run directory.
+LATENCY = "latency.json"
 
 
 def find_task(config: RunConfig, folder: Path | None) -> Task:
@@ -72,16 +81,16 @@ def head_for(task: Task, model: str, wanted: str = "auto") -> tuple[int, str]:
 def build_space(config: RunConfig, backbone: Backbone, cost: Cost, kept: Frozen) -> SearchSpace:
     """Read the configured space, apply it to a backbone, and leave out what must not be searched.
 
-    That is what is decided already, and what a target of ``exportable_to`` cannot hold.
+    That is what is decided already, and what a target that must hold it cannot.
     """
     path = space_path(config.space)
     spec = parse_space(read_yaml(path), method_facts(), path.name)
     space = apply_space(spec, backbone.sites, method_facts(), cost)
-    return narrowed(kept.opened(space), config.exportable_to, backbone)
+    return narrowed(kept.opened(space), config.holders, backbone)
 
 
 def given_baselines(
-    config: RunConfig, sites: Sequence[Site], cost: Cost, limit: int
+    config: RunConfig, sites: Sequence[Site], cost: Cost, limit: int, limits: Limits
 ) -> dict[str, tuple[Choice, ...]]:
     """Read the architectures that a run is to be compared with, by name: ``given-<file>``.
 
@@ -90,8 +99,10 @@ def given_baselines(
         sites: Sites of the backbone.
         cost: Counts a candidate at one of them.
         limit: The budget in parameters.
+        limits: What is limited besides.
 
     Raises:
+        BudgetError: A file exceeds one of these limits.
         ConfigError: A file is no architecture, has sites or modules that this backbone has not,
             is over the budget, or is called as another one.
     """
@@ -105,6 +116,7 @@ def given_baselines(
         if used > limit:
             message = f"{path} has {used:,} parameters, and the budget is {limit:,}."
             raise ConfigError(message, f"--budget {used}")
+        limits.require(choices, str(path))
         if name in found:
             raise ConfigError(f"Two baselines are called {name}.", "Rename one of the files.")
         found[name] = choices
@@ -279,6 +291,38 @@ class Workspace:
             settings = replace(settings, choices=str(copy))
         return frozen(settings, self.backbone.sites, self.cost)
 
+    @cached_property
+    def limits(self) -> Limits:
+        """What is limited beside the parameters."""
+        tokens = mean_tokens(self.features.train, self.backbone)
+        timings = None if self.config.limits.latency is None else self.timings
+        return make_limits(self.config, self.backbone, self.cost, tokens, timings)
+
+    @cached_property
+    def timings(self) -> Timings:
+        """What candidates add to a forward pass on this machine; measured once for a run.
+
+        Several budgets share the table of the run that searches.
+        """
+        file, shared = self.session.run.file(LATENCY), self.config.search.shared
+        if not file.is_file() and shared is not None and (Path(shared) / LATENCY).is_file():
+            copy_file(Path(shared) / LATENCY, file)
+        if not file.is_file():
+            brought = [self.config.architecture, *self.config.retrain.baselines]
+            given = [c for path in brought if path for c in Architecture.load(path).active]
+            known = {site.id for site in self.backbone.sites}
+            more = [*self.kept.choices, *(c for c in given if c.site in known)]
+            wanted = timed_choices(self.full_space, self.backbone.sites, more)
+            found = measure(self.backbone, wanted, self.forward)
+            write_json(file, found.to_json())
+        return Timings.from_json(read_json(file))
+
+    def forward(self) -> None:
+        """Run the model as it is on a batch of real rows, without gradients."""
+        batch = self.session.to_device(self.format.collate(self.features.search_valid[:TIMED_ROWS]))
+        with torch.no_grad(), self.session.accelerator.autocast():
+            self.format.loss(self.backbone.model, batch)
+
     @property
     def free(self) -> int:
         """The parameters of the budget that the search may spend."""
@@ -302,11 +346,12 @@ class Workspace:
         path = self.session.run.file("space.json")
         if path.is_file():
             return space_of(path.parent)
-        own, shared = (
-            self.kept.within(self.full_space, self.budget.limit),
-            self.config.search.shared,
-        )
-        return own if shared is None else space_of(Path(shared))
+        kept, shared = self.kept, self.config.search.shared
+        self.limits.require(kept.choices, f"What {kept.source} keeps")
+        own = self.limits.on(kept.within(self.full_space, self.budget.limit), kept.choices)
+        if shared is None:
+            return own
+        return self.limits.rated(space_of(Path(shared)), kept.choices)
 
     def assigned(self, candidates: Sequence[int]) -> Architecture:
         """Return the architecture of one candidate index per gate, with what is kept."""
@@ -324,9 +369,8 @@ class Workspace:
         )
 
     def not_exportable_to(self, architecture: Architecture) -> list[str]:
-        """Return the targets of ``exportable_to`` that cannot hold an architecture."""
-        wanted = dict.fromkeys(self.config.exportable_to)
-        return [name for name in wanted if problems(name, architecture, self.backbone)]
+        """Return the targets that must hold an architecture and cannot."""
+        return [name for name in self.config.holders if problems(name, architecture, self.backbone)]
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed torch from the root seed and a path of names."""

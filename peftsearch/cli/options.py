@@ -161,6 +161,49 @@ Budget = Annotated[
         "each. Default 1%.",
     ),
 ]
+MaxBytes = Annotated[
+    str | None,
+    option(
+        "--max-bytes",
+        panel=BUDGET,
+        text="Most bytes of adapter.safetensors: 200k, 2MB, 1.5MiB. Default: no such limit.",
+    ),
+]
+MaxModulesPerLayer = Annotated[
+    int | None,
+    option(
+        "--max-modules-per-layer",
+        panel=BUDGET,
+        text="Most insertions in one layer. Default: no such limit.",
+    ),
+]
+MaxTrainFlops = Annotated[
+    str | None,
+    option(
+        "--max-train-flops",
+        panel=BUDGET,
+        text="Most FLOPs of one training: 80% (of LoRA at every site) or 2.5e15. Layers below the "
+        "lowest adapted one need no backward pass. Default: no such limit.",
+    ),
+]
+MaxLatency = Annotated[
+    str | None,
+    option(
+        "--max-latency",
+        panel=BUDGET,
+        text="Most that a forward pass may take longer than that of the frozen model, e.g. 5%; "
+        "measured on this machine. Default: no such limit.",
+    ),
+]
+MergeableOnly = Annotated[
+    bool | None,
+    option(
+        "--mergeable-only",
+        panel=BUDGET,
+        text="Search only for what can be merged into the backbone's weights: no overhead at "
+        "inference.",
+    ),
+]
 Preset = Annotated[
     str | None,
     option(

@@ -72,7 +72,21 @@ def score_lines(summary: Mapping[str, Any]) -> list[str]:
         f"{summary['metric']} on {summary['task']} with {summary['model']}, "
         f"budget {budget['limit']:,} parameters{head}:",
         *table(rows, "  "),
+        *(f"  {row['text']}" for row in summary.get("limits", [])),
+        *_flops_lines(summary.get("training_flops")),
         *(f"Note: {alert['text']}" for alert in summary.get("alerts", [])),
+    ]
+
+
+def _flops_lines(flops: Mapping[str, float] | None) -> list[str]:
+    """Return the FLOPs of a training beside those of LoRA at every site, if they are counted."""
+    if not flops:
+        return []
+    share = flops["found"] / flops["lora_everywhere"]
+    back = flops["backward_of_backbone"] / flops["found"]
+    return [
+        f"  a training: {flops['found']:.3g} FLOPs, {share:.0%} of LoRA at every site; "
+        f"{back:.0%} of it the backbone's backward pass"
     ]
 
 
@@ -125,7 +139,14 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
             "",
             f"cheapest non-empty {space['min_cost']:,} · largest {space['max_cost']:,} → {binds}",
         ),
+        *_limit_lines(plan["limits"]),
     ]
+
+
+def _limit_lines(limits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each limit beside the parameters."""
+    binds = {True: "it binds", False: "it does not bind"}
+    return [_labelled("", f"{one['text']} → {binds[one['binds']]}") for one in limits]
 
 
 def _frozen_lines(frozen: Mapping[str, int]) -> list[str]:

@@ -161,6 +161,9 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     if value("freeze.choices") is not None and value("architecture") is not None:
         message = "architecture decides every site, so freeze.choices has nothing to keep."
         problems.append(ConfigError(message, "Leave out one of them."))
+    if value("limits.mergeable_only") and value("limits.latency") is not None:
+        message = "limits.mergeable_only leaves nothing that takes time once it is merged."
+        problems.append(ConfigError(message, "Leave out limits.latency, or limits.mergeable_only."))
     first, last = value("race.first_rung"), value("race.last_rung")
     if first > last:
         message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."

@@ -148,6 +148,27 @@ class FreezeConfig:
 
 
 @dataclass(frozen=True)
+class LimitsConfig:
+    """What is limited beside the parameters; see docs/budgets.md. Absent: no such limit.
+
+    Attributes:
+        bytes: Most bytes of ``adapter.safetensors``, e.g. ``200k``, ``2MB``, ``1.5MiB``.
+        modules_per_layer: Most insertions in one layer of the backbone, >= 1.
+        train_flops: Most FLOPs of one training: a number, or a share of what LoRA at every site
+            costs, e.g. ``80%``.
+        latency: Most that a forward pass may take longer than that of the frozen model, on this
+            machine, e.g. ``5%``.
+        mergeable_only: Whether to search only for what can be merged into the backbone's weights.
+    """
+
+    bytes: str | None = None
+    modules_per_layer: int | None = _range(None, 1)
+    train_flops: str | None = None
+    latency: str | None = None
+    mergeable_only: bool = False
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """What is written for other trainers at the end of a run.
 
@@ -218,6 +239,7 @@ class RunConfig:
         accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
         freeze: What an earlier architecture decides, so that the search does not.
         dropout: Dropout of the backbone in every training, in [0, 1); absent: the model's own.
+        limits: What is limited beside the parameters.
         search: Training of the supernet.
         race: The short trainings that decide.
         retrain: Training of the found architecture and the baselines.
@@ -254,12 +276,19 @@ class RunConfig:
     accumulation: int = _range(1, 1)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
     dropout: float | None = _range(None, 0, 1, below=True)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     race: RaceConfig = field(default_factory=RaceConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     learning_rates: dict[str, float] = field(default_factory=dict)
     export: ExportConfig = field(default_factory=ExportConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Exporters that must be able to hold whatever is found, each once."""
+        merged = ("merged",) if self.limits.mergeable_only else ()
+        return tuple(dict.fromkeys((*self.exportable_to, *merged)))
 
 
 @dataclass(frozen=True)

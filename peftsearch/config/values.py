@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
 
-from peftsearch import budget
+from peftsearch import budget, limits
 from peftsearch.config.names import Names
 from peftsearch.config.schema import TRACKERS, Leaf
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 
+#: Limits that are written as text, and what reads each.
+_LIMITS: dict[str, Callable[[str], object]] = {
+    "limits.bytes": limits.parse_bytes,
+    "limits.train_flops": limits.parse_flops,
+    "limits.latency": limits.parse_latency,
+}
 _DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 _NOUN = {
     "int": "a whole number",
@@ -84,7 +90,11 @@ def _typed(leaf: Leaf, value: Any, where: str) -> Any:
         if not isinstance(entries, (list, tuple)) or any(not isinstance(e, str) for e in entries):
             raise wrong
         return tuple(entries)
-    elif leaf.path == "budget" and isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif (
+        leaf.path in ("budget", *_LIMITS)
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+    ):
         return str(value)  # YAML reads 100000 and 0.001 as numbers.
     elif not isinstance(value, str) or not value.strip():
         raise wrong
@@ -123,7 +133,9 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
         message = f"{where}device {shown(value)} is not known."
         raise ConfigError(message, "Use auto, cpu, mps, cuda or cuda:N.")
     if leaf.path == "budget":
-        _check_budget(value, where)
+        _said_where(lambda: budget.several(value), where)
+    if leaf.path in _LIMITS:
+        _said_where(lambda: _LIMITS[leaf.path](value), where)
     if "choices" in leaf.rules:
         require_known(value, leaf.rules["choices"], f"{where}{leaf.path}")
     if leaf.path == "task" and not is_file_name(value) and not value.startswith("hf:"):
@@ -140,9 +152,10 @@ def _check_known(leaf: Leaf, value: Any, where: str, names: Names) -> None:
             require_known(target, names.exporters, f"{where}{leaf.path}", "exporters")
 
 
-def _check_budget(value: str, where: str) -> None:
+def _said_where(read: Callable[[], object], where: str) -> None:
+    """Read a value, and say where it was written if it cannot be read."""
     try:
-        budget.several(value)
+        read()
     except ConfigError as error:
         raise ConfigError(f"{where}{error.message}", error.hint) from None
 

@@ -9,6 +9,9 @@ TERMS = (
     ("architecture", "The hard assignment: for each site its candidates, or nothing."),
     ("budget, limit", "The largest number of trained parameters, the task head not counted. A "
      "share is taken of the frozen backbone, tied tensors once. It is never exceeded."),
+    ("further limits", "What is limited beside the parameters: bytes of the file, insertions in "
+     "one layer, FLOPs of a training, time of a forward pass on the machine of the run. All that "
+     "was raced, retrained or compared keeps to each of them as it is counted."),
     ("head", "The task head that a run adds to an encoder; trained, saved and reported apart."),
     ("supernet", "The backbone with all candidates inserted at once, sharing one copy of it."),
     ("gate", "The decision at one site: a probability for each of its candidates."),
@@ -53,6 +56,8 @@ ALERT_TITLES = {
     "architecture_uncertain": "The architecture is uncertain",
     "seeds_disagree": "Seeds disagree",
     "simplest_returned": "The simplest of equals was taken",
+    "latency_above_limit": "Slower than allowed",
+    "baselines_left_out": "Baselines left out",
     "unfinished": "Unfinished run",
     "damaged_file": "A file could not be used",
 }

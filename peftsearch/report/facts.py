@@ -92,7 +92,7 @@ def facts(
         space=str(space.get("name") or config.get("space") or ""),
         description=str(space.get("description", "")),
         combine=str(space.get("combine", "one")),
-        beforehand=(*_kept(reader, config), *_removed(space)),
+        beforehand=(*_kept(reader, config), *_removed(space), *_limits(reader)),
         command=tuple(map(str, files["manifest"].get("command") or ())),
         headline=str(summary.get("headline", "")),
         winner=str(race.get("winner", "")),
@@ -114,6 +114,21 @@ def _kept(reader: Reader, config: Mapping[str, Any]) -> list[str]:
         f"Decided before the search, by {source}: {plural(len(busy), 'site')} with "
         f"{frozen['num_params']:,} parameters. The search spent the rest of the budget elsewhere."
     ]
+
+
+def _limits(reader: Reader) -> list[str]:
+    """Say what is limited beside the parameters, and what was spent of it."""
+    found = reader.json("limits.json")
+    said = [f"Limited besides: {row['text']}." for row in found.get("limits", ())]
+    flops = found.get("training_flops")
+    if flops and said:
+        said.append(
+            f"A training takes {flops['found']:.3g} FLOPs, "
+            f"{100 * flops['found'] / flops['lora_everywhere']:.0f} % of LoRA at every site; "
+            f"{100 * flops['backward_of_backbone'] / flops['found']:.0f} % of them are the "
+            "backward pass through the backbone."
+        )
+    return said
 
 
 def _removed(space: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from peftsearch.search.watch import CHECKS, Watch
 from peftsearch.seeds import derive
 from peftsearch.session import Session, finite, seed_torch
 from peftsearch.space import SearchSpace
+from peftsearch.supernet.gates import Gates, PricedGates
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import (
     divergence_hint,
@@ -277,6 +278,7 @@ class Search:
             train_loss=train_loss,
             valid_loss=valid_loss,
             price=float(price),
+            **further_prices(self.supernet.gates, self.limit),
             expected_cost=expected_cost(self.supernet.space, shares),
             limit=self.limit,
             temperature=now.temperature,
@@ -308,6 +310,13 @@ class Search:
             checkpoint.restore_optimiser(self.arch, arch_named(self.supernet), tensors)
         self.step, self.seconds = meta["step"], meta["seconds"]
         self.watch.restore(meta["watch"])
+
+
+def further_prices(gates: Gates, limit: float) -> dict[str, dict[str, float]]:
+    """Return what is logged beside the price of a parameter: the prices of other resources."""
+    if not isinstance(gates, PricedGates) or not gates.names:
+        return {}
+    return {"prices": gates.prices(limit)}
 
 
 def arch_named(supernet: Supernet) -> dict[str, torch.nn.Parameter]:

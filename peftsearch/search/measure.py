@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from peftsearch import ranks
+from peftsearch.baselines import trimmed
 from peftsearch.devices.sharding import is_sharded
 from peftsearch.discretise import cost_of
 from peftsearch.errors import StoppedError
@@ -55,6 +56,8 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     """Draw different architectures within the budget, every candidate alike but for its price.
 
     Not from the gates: what they dislike must be measured too, or nobody knows what it is worth.
+    Where every layer has a limit of its own, hardly a draw keeps to all of them; then choices are
+    left out at random until it does.
 
     Returns:
         Up to ``count`` architectures that cost at most ``limit``.
@@ -63,7 +66,10 @@ def draw(supernet: Supernet, limit: int, count: int, seed: int) -> list[tuple[in
     found: dict[tuple[int, ...], None] = {}
     for _ in range(_DRAWS):
         for row in supernet.gates.draw(count, 1.0, 1.0, limit).argmax(-1).tolist():
-            if cost_of(supernet.space, row) <= limit:
+            if supernet.space.limited:
+                order = torch.randperm(len(row)).tolist()
+                found[tuple(trimmed(supernet.space, row, limit, order))] = None
+            elif cost_of(supernet.space, row) <= limit:
                 found[tuple(row)] = None
         if len(found) >= count:
             break

@@ -143,11 +143,11 @@ def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
     it must, the nearest one of the space stands for it.
     """
     methods = {candidate.method for _, candidate in work.space.choices()}
-    sites = work.kept.left_open(work.backbone.sites)
-    named = baselines.uniform_baselines(sites, work.cost, work.free)
+    sites, kept = work.kept.left_open(work.backbone.sites), work.kept.choices
+    named = baselines.uniform_baselines(sites, work.cost, work.free, work.limits.beside(kept))
     found = []
     for name, choices in baselines.inside(named, methods).items():
-        architecture = work.architecture((*work.kept.choices, *choices))
+        architecture = work.architecture((*kept, *choices))
         if not trials.knows(architecture) or work.not_exportable_to(architecture):
             own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.free)
             if own is None:

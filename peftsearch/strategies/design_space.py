@@ -6,6 +6,8 @@ methods for different groups (Chen et al. 2023).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from peftsearch.race import Standing, Trials
 from peftsearch.space import Gate, SearchSpace
 from peftsearch.strategies.base import Verdict, contestant, no_search
@@ -43,18 +45,23 @@ def pattern(space: SearchSpace, limit: int) -> list[int]:
     cheap one leaves is shared among the gates after it.
     """
     layers = sorted({(gate.site.stack != "encoder", gate.site.layer) for gate in space.gates})
-    left, chosen = limit, []
+    left, chosen = limit, list[int]()
     for place, gate in enumerate(space.gates):
         layer = layers.index((gate.site.stack != "encoder", gate.site.layer))
         methods = GROUPS[layer * len(GROUPS) // len(layers)]
         share = left / (len(space.gates) - place)
-        chosen.append(_take(gate, methods, share))
+        rest = [0] * (len(space.gates) - place)
+        fitting = [
+            i
+            for i, c in enumerate(gate.candidates)
+            if 0 < c.num_params <= share and space.allows([*chosen, *rest], place, i)
+        ]
+        chosen.append(_take(gate, methods, fitting))
         left -= gate.candidates[chosen[-1]].num_params
     return chosen
 
 
-def _take(gate: Gate, methods: tuple[str, ...], share: float) -> int:
-    fitting = [i for i, c in enumerate(gate.candidates) if 0 < c.num_params <= share]
+def _take(gate: Gate, methods: tuple[str, ...], fitting: Sequence[int]) -> int:
     wanted = [i for i in fitting if gate.candidates[i].method in methods]
     order = [methods.index(gate.candidates[i].method) for i in wanted]
     if wanted:  # the group's first method that is there, as large as fits

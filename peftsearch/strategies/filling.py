@@ -44,7 +44,7 @@ def sort_and_fill(
     left = limit
     for _, g, i in order:
         cost = space.gates[g].candidates[i].num_params
-        if chosen[g] == 0 and 0 < cost <= left:
+        if chosen[g] == 0 and 0 < cost <= left and space.allows(chosen, g, i):
             chosen[g] = i
             left -= cost
     return tuple(chosen)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import TrialState
 
-from peftsearch.discretise import cost_of
+from peftsearch.baselines import trimmed
+from peftsearch.discretise import cost_of, fits
 from peftsearch.race import Standing, Trials
 from peftsearch.seeds import derive
 from peftsearch.space import SearchSpace
@@ -63,8 +64,14 @@ def _order(standing: Standing) -> tuple[bool, float]:
 
 
 def repaired(space: SearchSpace, candidates: Sequence[int], limit: int) -> tuple[int, ...]:
-    """Return the assignment with its dearest choices taken out until it fits."""
+    """Return the assignment with its dearest choices taken out until it fits.
+
+    Where more than parameters is limited, the choices stay that still fit beside cheaper ones.
+    """
     kept = list(candidates)
+    if space.limited and not fits(space, kept, limit):
+        costs = [gate.candidates[i].num_params for gate, i in zip(space.gates, kept, strict=True)]
+        return tuple(trimmed(space, kept, limit, sorted(range(len(costs)), key=costs.__getitem__)))
     while cost_of(space, kept) > limit:
         costs = [gate.candidates[i].num_params for gate, i in zip(space.gates, kept, strict=True)]
         kept[costs.index(max(costs))] = 0

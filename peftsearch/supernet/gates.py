@@ -1,4 +1,4 @@
-"""Priced gates: the architecture parameters, and the one price that keeps them in budget.
+"""Priced gates: the architecture parameters, and the price that keeps them in budget.
 
 A gate's alphas a give p = softmax(a) over its candidates. All gates share one price per
 parameter, so that the expected cost meets the target:
@@ -6,7 +6,8 @@ parameter, so that the expected cost meets the target:
     q_o  ~  p_o * exp(-price * c_o),     price >= 0,   E_q[cost] <= target
 
 which is the distribution closest to p (in Kullback-Leibler divergence) within the target: a
-multiple-choice knapsack with entropy. Discretisation solves the same knapsack without.
+multiple-choice knapsack with entropy. Discretisation solves the same knapsack without. Where more
+than parameters is limited, every further row has a price of its own (:mod:`.prices`).
 
 Source: ours. S3PET (Hu et al. 2022, arXiv 2206.07382) shifts every gate by the same amount
 whatever it costs; here a candidate pays for each of its parameters.
@@ -20,7 +21,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from peftsearch.rows import rows, spread
 from peftsearch.space import SearchSpace
+from peftsearch.supernet import prices
 
 _BISECTIONS = 80
 
@@ -48,10 +51,15 @@ class PricedGates(nn.Module):
         alphas: Parameter (G, C), float64 on the CPU; entries of absent candidates are unused.
         costs: (G, C) parameters of each candidate.
         present: (G, C) whether the candidate exists.
+        more_costs: (K, G, C) costs in further resources; only those that may run out.
+        more_targets: (K,) what there is of each.
+        names: Names of those resources.
     """
 
     costs: Tensor
     present: Tensor
+    more_costs: Tensor
+    more_targets: Tensor
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
@@ -59,6 +67,9 @@ class PricedGates(nn.Module):
         self.alphas = nn.Parameter(torch.zeros_like(costs))
         self.register_buffer("costs", costs)
         self.register_buffer("present", present)
+        further, targets, self.names = _further(space, present)
+        self.register_buffer("more_costs", further)
+        self.register_buffer("more_targets", targets)
 
     def log_prior(self) -> Tensor:
         """Return log p (G, C), minus infinity where there is no candidate."""
@@ -83,8 +94,11 @@ class PricedGates(nn.Module):
             target: Largest expected cost.
 
         Returns:
-            log q (G, C) and the price, a scalar >= 0, both differentiable.
+            log q (G, C) and the price of a parameter, a scalar >= 0, both differentiable.
         """
+        if len(self.names):
+            log_q, found = self._priced_by_several(log_p, target)
+            return log_q, found[0]
         price = torch.tensor(self._solve(log_p.detach(), target), dtype=torch.float64)
         if price > 0:
             at_price = self._tilt(log_p, price)
@@ -95,6 +109,36 @@ class PricedGates(nn.Module):
                 gap = self.expected_cost(at_price) - self.expected_cost(at_price).detach()
                 price = price + gap / variance
         return self._tilt(log_p, price), price
+
+    def _priced_by_several(self, log_p: Tensor, target: float) -> tuple[Tensor, Tensor]:
+        """Tilt a distribution to every target; the prices (1 + K,) are of parameters first.
+
+        As with one price, a Newton step at the solution carries the gradient: that of the prices
+        above zero, with the covariance of their costs in place of the variance.
+        """
+        costs = torch.cat([self.costs.unsqueeze(0), self.more_costs])
+        targets = torch.cat([self.costs.new_tensor([target]), self.more_targets])
+        found = prices.solve(log_p.detach(), costs, targets)
+        paid = found > 0
+        if paid.any():
+            unit = costs[paid] / targets[paid].view(-1, 1, 1)
+            at_prices = prices.tilted(log_p, costs, found)
+            gap = prices.expected(at_prices, unit)
+            inverse = prices.pseudo_inverse(prices.covariance(at_prices.detach(), unit))
+            moved = inverse @ (gap - gap.detach()) / targets[paid]
+            found = found.index_add(0, paid.nonzero().flatten(), moved)
+        return prices.tilted(log_p, costs, found), found
+
+    @torch.no_grad()
+    def prices(self, limit: float) -> dict[str, float]:
+        """Return the price of each resource by name; of one per layer the sum over the layers."""
+        if not len(self.names):
+            return {"parameters": float(self.distribution(limit)[1])}
+        _, found = self._priced_by_several(self.log_prior(), limit)
+        total: dict[str, float] = {}
+        for name, price in zip(("parameters", *self.names), found.tolist(), strict=True):
+            total[name] = total.get(name, 0.0) + price
+        return total
 
     def _tilt(self, log_p: Tensor, price: Tensor) -> Tensor:
         return masked_log_softmax(log_p - price * self.costs, self.present)
@@ -159,6 +203,20 @@ def costs_of(space: SearchSpace) -> tuple[Tensor, Tensor]:
         for c, candidate in enumerate(gate.candidates):
             costs[g, c] = candidate.num_params
     return costs, present
+
+
+def _further(space: SearchSpace, present: Tensor) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return costs (K, G, C), targets (K,) and names of the rows that may run out."""
+    costs, targets, names = [], [], []
+    for row in rows(space):
+        table = torch.zeros(present.shape, dtype=torch.float64)
+        table[present] = torch.from_numpy(spread(space, row))
+        if float(table.amax(-1).sum()) > row.limit:
+            costs.append(table)
+            targets.append(row.limit)
+            names.append(row.name)
+    stacked = torch.stack(costs) if costs else torch.zeros(0, *present.shape, dtype=torch.float64)
+    return stacked, torch.tensor(targets, dtype=torch.float64), tuple(names)
 
 
 def masked_log_softmax(logits: Tensor, present: Tensor) -> Tensor:

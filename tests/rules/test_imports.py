@@ -13,9 +13,9 @@ from tests.rules.sources import ROOT, modules, tree
 LAYERS = (
     "errors nearest seeds site environment garbage",
     "ranks",
-    "architecture batches budget console hub interrupt micro",
+    "architecture batches budget console resources hub interrupt micro",
     "space progress",
-    "catalogue discretise space_spec tasks",
+    "catalogue discretise limits rows space_spec tasks",
     "baselines card carrying config frames values",
     "effort",
     "rundir",
@@ -23,7 +23,7 @@ LAYERS = (
     "devices",
     "backbones",
     "injection saving",
-    "export supernet training workspace",
+    "export metering supernet training workspace",
     "evaluate importing testing",
     "search",
     "race retrain report",
@@ -50,9 +50,9 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint devices evaluate export formats given importing injection methods "
-    "planned_rows race retrain saving search session stages strategies bench supernet testing "
-    "training workspace"
+    "backbones checkpoint devices evaluate export formats given importing injection metering "
+    "methods planned_rows race retrain saving search session stages strategies bench supernet "
+    "testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

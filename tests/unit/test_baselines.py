@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -138,3 +139,25 @@ def test_complete() -> None:
     assert [c.site for c in done] == [site.id for site in SITES]
     assert done[2] == choice
     assert {c.method for c in done} == {"none", "lora"}
+
+
+def test_under_further_limits_the_lowest_layers_go_without() -> None:
+    """As few of them as possible; with a limit that any layer meets nothing changes."""
+    lora = method_facts()["lora"]
+
+    def above(first: int) -> Callable[[tuple[Choice, ...]], bool]:
+        return lambda choices: all(
+            int(c.site.split(".")[1]) >= first for c in choices if c.method != "none"
+        )
+
+    sites = bert_sites(4)
+    plain = uniform(lora, sites, cost, 10**5)
+    assert uniform(lora, sites, cost, 10**5, above(0)) == plain
+    found = uniform(lora, sites, cost, 10**5, above(2))
+    assert found is not None
+    assert [c.site for c in found] == [site.id for site in sites]
+    taken = {c.site for c in found if c.method != "none"}
+    wanted = {s.id for s in sites if s.layer >= 2 and s.part in ("attention", "feed_forward")}
+    assert taken == wanted
+    assert sum(c.num_params for c in found) <= 10**5
+    assert uniform(lora, sites, cost, 10**5, above(9)) is None

@@ -1,0 +1,1 @@
+"""What an insertion costs of each limited resource on one backbone: meters, one file each."""
