@@ -146,7 +146,7 @@ def _budget_lines(plan: Mapping[str, Any]) -> list[str]:
 def _limit_lines(limits: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each limit beside the parameters."""
     binds = {True: "it binds", False: "it does not bind"}
-    return [_labelled("", f"{one['text']} → {binds[one['binds']]}") for one in limits]
+    return [labelled("", f"{one['text']} → {binds[one['binds']]}") for one in limits]
 
 
 def _frozen_lines(frozen: Mapping[str, int]) -> list[str]:
