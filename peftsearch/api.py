@@ -41,8 +41,7 @@ def run(
             ``micro-nli`` by default.
         budget: E.g. ``"1%"`` (the default), ``"0.0139%"``, ``"100k"``.
         data: Folder with the rows, or a pandas frame each for ``train``, ``validation`` and
-            optionally ``test``. Frames are kept in the run directory, which can be resumed
-            without them.
+            perhaps ``test``; frames are kept in the run directory, to be resumed without them.
         out: A new or empty directory; by default a dated one under ``runs/``.
         resume: Directory of a run to go on with; settings that differ from its own are refused.
         config: A YAML file with settings.

@@ -173,7 +173,7 @@ def test_the_first_of_several_right_texts_is_trained_on() -> None:
     assert feature.reference == Texts(("b c", "d"))
 
 
-# --- verbalizers ---
+# --- label words ---
 
 
 class Coded:
