@@ -140,7 +140,8 @@ def models() -> dict[str, str]:
         "opt": "OPT: likewise",
         "llama": "Llama 1-3, SmolLM and what else has its layers; Mistral, Qwen2 and 3: likewise",
         "gemma": "Gemma, Gemma 2, Gemma 3 of text alone (270m, 1b): likewise",
-        "phi": "Phi-1 to Phi-2; Phi-3 and Phi-3.5: likewise",
+        "phi": "Phi-1 to Phi-2: likewise",
+        "phi3": "Phi-3 and Phi-3.5: likewise",
         "mixtral": "Mixtral and OLMoE, without their experts: likewise",
         "others": "inspected, or described with --backbone FILE.yaml (docs/backbones.md)",
     }
@@ -189,7 +190,8 @@ class ExporterCard:
         title: A few words for tables.
         holds: What the target can hold: by method, or by ``method.part`` for one part of a
             layer, ``""`` if it can and else the reason why not; or a mapping of this by the
-            backbone's ``model_type``, with ``"*"`` for all that are not named.
+            backbone's ``model_type``, with ``"encoders"``, ``"encoder-decoders"``, ``"decoders"``
+            and ``"*"`` for all that are not named.
         otherwise: The reason for methods, and model types, that ``holds`` does not name.
         source: Dotted module that holds the functions.
     """
@@ -213,7 +215,8 @@ class ExporterCard:
                 entry = self.holds[key]
                 if isinstance(entry, str):
                     return entry
-                return entry.get(family, entry.get("*", self.otherwise))
+                names = (family, architecture_of(family), "*")
+                return next((entry[name] for name in names if name in entry), self.otherwise)
         return self.otherwise
 
 
@@ -271,6 +274,21 @@ def families() -> dict[str, str]:
 @cache
 def decoders() -> frozenset[str]:
     """Return the ``model_type`` of every decoder-only family: files with ``DECODER = True``."""
+    return _marked("DECODER")
+
+
+def architecture_of(model_type: str) -> str:
+    """Return ``encoders``, ``encoder-decoders`` or ``decoders``; ``""`` for an unknown type."""
+    if model_type in decoders():
+        return "decoders"
+    if model_type in _marked("ENCODER_DECODER"):
+        return "encoder-decoders"
+    return "encoders" if model_type in families() else ""
+
+
+@cache
+def _marked(name: str) -> frozenset[str]:
+    """Return the model types of the family files that have a literal which is true."""
     files = sorted((_PACKAGE / "backbones").glob("[a-z]*.py"))
-    found = [path for path in files if _literal(path, "DECODER")]
+    found = [path for path in files if _literal(path, name)]
     return frozenset(kind for path in found for kind in _literal(path, "MODEL_TYPES"))

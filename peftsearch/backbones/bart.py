@@ -25,6 +25,7 @@ MODEL_TYPES = (
     "blenderbot-small",
     "plbart",
 )
+ENCODER_DECODER = True
 _MAPS = ("q", "k", "v", "o")
 
 

@@ -15,6 +15,7 @@ from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
 MODEL_TYPES = ("t5", "mt5", "umt5", "longt5")
+ENCODER_DECODER = True
 #: What a block calls its own attention.
 _OWN = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
 _IN_BLOCKS = {"prefix": "LongT5's encoder attends within blocks of its own, which take no prefix"}

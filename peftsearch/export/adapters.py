@@ -18,7 +18,7 @@ from torch import Tensor
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_kind, head_prefixes
 from peftsearch.backbones.loading import source_of
-from peftsearch.catalogue import decoders, families
+from peftsearch.catalogue import families
 from peftsearch.errors import ExportError
 from peftsearch.export.adapters_groups import adapters_of
 from peftsearch.export.adapters_target import look, python_of
@@ -32,24 +32,64 @@ EXPORTER = {
     "name": "adapters",
     "title": "AdapterHub adapters: LoRA, bottlenecks, IA3 and prefixes as a stack of adapters",
     "holds": {
-        "lora": "",
-        "ia3": "",
-        "adapter": "",
+        "lora": {
+            "bert": "",
+            "roberta": "",
+            "t5": "",
+            "mt5": "",
+            "bart": "",
+            "mbart": "",
+            "decoders": "adapters knows few decoders, and none is written for it",
+            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
+        },
+        "ia3": {
+            "bert": "",
+            "roberta": "",
+            "t5": "",
+            "mt5": "",
+            "bart": "",
+            "mbart": "",
+            "decoders": "adapters knows few decoders, and none is written for it",
+            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
+        },
+        "adapter": {
+            "bert": "",
+            "roberta": "",
+            "t5": "",
+            "mt5": "",
+            "bart": "",
+            "mbart": "",
+            "decoders": "adapters knows few decoders, and none is written for it",
+            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
+        },
         "parallel_adapter": {
             "bert": "",
             "roberta": "",
             "bart": "",
-            "*": (
+            "t5": (
                 "adapters feeds a parallel bottleneck from before the norm, which is not the "
                 "feed-forward's input in models with the norm in front"
             ),
+            "mt5": (
+                "adapters feeds a parallel bottleneck from before the norm, which is not the "
+                "feed-forward's input in models with the norm in front"
+            ),
+            "mbart": (
+                "adapters feeds a parallel bottleneck from before the norm, which is not the "
+                "feed-forward's input in models with the norm in front"
+            ),
+            "decoders": "adapters knows few decoders, and none is written for it",
+            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
         },
         "prefix": {
             "bert": "",
             "roberta": "",
             "bart": "",
             "mbart": "",
-            "*": "adapters shifts the relative position bias by the length of a prefix",
+            "t5": "adapters shifts the relative position bias by the length of a prefix",
+            "mt5": "adapters shifts the relative position bias by the length of a prefix",
+            "decoders": "adapters knows few decoders, and none is written for it",
+            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
         },
         "prefix.cross_attention": "adapters has prefixes there only together with self-attention's",
         "layernorm": "adapters does not train norms",
@@ -57,8 +97,6 @@ EXPORTER = {
     },
     "otherwise": "adapters has no such method",
 }
-#: Types of models whose exports were loaded in that library and compared.
-_CHECKED = ("bert", "roberta", "t5", "mt5", "bart", "mbart")
 #: The version of that library whose files these are.
 VERSION = "adapters.1.3.0"
 #: The modules on which that library has a method, by method and part.
@@ -72,19 +110,11 @@ _MODULES = {
 }
 
 
-_DECODERS = "decoders are not written for adapters, which knows few of them; take peft or native"
-
-
 def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     """Return the choices on modules, beside others, or in models that the library does not fit."""
     active = architecture.active
     if not active:
         return [Problem("all sites", "none", "nothing was chosen, and adapters needs one adapter")]
-    if backbone.family in decoders():
-        return [Problem(choice.site, choice.method, _DECODERS) for choice in active]
-    if backbone.family not in _CHECKED:
-        reason = f"exports to adapters were checked for {', '.join(_CHECKED)} alone"
-        return [Problem(choice.site, choice.method, reason) for choice in active]
     if head_kind(backbone.model) == "span":
         return [Problem("head", "none", "a head for begin and end has never been tried there")]
     found = [(choice, reason) for choice in active for reason in _alone(choice, backbone)]

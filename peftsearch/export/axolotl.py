@@ -21,12 +21,8 @@ EXPORTER = {
     "title": "Axolotl: YAML that trains LoRA of the found ranks, on decoders",
     "holds": {
         "lora": {
-            "t5": "Axolotl trains decoders, and this is an encoder-decoder",
-            "mt5": "Axolotl trains decoders, and this is an encoder-decoder",
-            "bart": "Axolotl trains decoders, and this is an encoder-decoder",
-            "mbart": "Axolotl trains decoders, and this is an encoder-decoder",
-            "bert": "Axolotl trains decoders, and this is an encoder",
-            "roberta": "Axolotl trains decoders, and this is an encoder",
+            "encoders": "Axolotl trains decoders, and this is an encoder",
+            "encoder-decoders": "Axolotl trains decoders, and this is an encoder-decoder",
             "*": "",
         },
     },

@@ -19,12 +19,8 @@ EXPORTER = {
     "title": "LLaMA-Factory: YAML that trains LoRA of the found ranks, on decoders",
     "holds": {
         "lora": {
-            "t5": "LLaMA-Factory trains decoders, and this is an encoder-decoder",
-            "mt5": "LLaMA-Factory trains decoders, and this is an encoder-decoder",
-            "bart": "LLaMA-Factory trains decoders, and this is an encoder-decoder",
-            "mbart": "LLaMA-Factory trains decoders, and this is an encoder-decoder",
-            "bert": "LLaMA-Factory trains decoders, and this is an encoder",
-            "roberta": "LLaMA-Factory trains decoders, and this is an encoder",
+            "encoders": "LLaMA-Factory trains decoders, and this is an encoder",
+            "encoder-decoders": "LLaMA-Factory trains decoders, and this is an encoder-decoder",
             "*": "",
         },
     },

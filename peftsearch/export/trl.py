@@ -21,31 +21,28 @@ EXPORTER = {
     "title": "TRL: a script that trains what PEFT holds, on models that write text",
     "holds": {
         "lora": {
-            "bert": "TRL trains models that write text, and this one gives labels",
-            "roberta": "TRL trains models that write text, and this one gives labels",
+            "encoders": "TRL trains models that write text, and this one gives labels",
             "*": "",
         },
         "ia3": {
-            "bert": "TRL trains models that write text, and this one gives labels",
-            "roberta": "TRL trains models that write text, and this one gives labels",
+            "encoders": "TRL trains models that write text, and this one gives labels",
             "*": "",
         },
         "layernorm": {
-            "bert": "TRL trains models that write text, and this one gives labels",
-            "roberta": "TRL trains models that write text, and this one gives labels",
+            "encoders": "TRL trains models that write text, and this one gives labels",
             "*": "",
         },
         "bitfit": {
             "gpt2": "PEFT trains biases of nn.Linear alone, and GPT-2's maps are of another class",
-            "bert": "TRL trains models that write text, and this one gives labels",
-            "roberta": "TRL trains models that write text, and this one gives labels",
+            "encoders": "TRL trains models that write text, and this one gives labels",
             "*": "",
         },
         "bitfit.norm": {
-            "bert": "TRL trains models that write text, and this one gives labels",
-            "roberta": "TRL trains models that write text, and this one gives labels",
+            "encoders": "TRL trains models that write text, and this one gives labels",
             "t5": "T5's norms have no bias, and PEFT adds none to a norm",
             "mt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "umt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "longt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "llama": "this model's norms have no bias, and PEFT adds none to a norm",
             "mistral": "this model's norms have no bias, and PEFT adds none to a norm",
             "qwen2": "this model's norms have no bias, and PEFT adds none to a norm",

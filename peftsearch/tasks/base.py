@@ -180,7 +180,7 @@ class Task:
         if isinstance(label, list):
             return Texts(tuple(label))
         if self.kind in ("generation", *LIKELIHOOD_KINDS):
-            return str(label)
+            return str(label).strip()
         if self.group:
             return Grouped(float(label), tuple(row[name] for name in self.group))
         return float(label)

@@ -114,7 +114,9 @@ def test_merging_keeps_ties(family: str, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(merged, "SHARD", size)
         export(bundle, "merged", tmp_path / size)
         assert _ties(type(backbone.model).from_pretrained(tmp_path / size)) == ties
-    assert bool(ties) == backbone.model.config.is_encoder_decoder
+    config, head = backbone.model.config, backbone.model.get_output_embeddings()
+    tied = head is not None and config.tie_word_embeddings
+    assert bool(ties) == (config.is_encoder_decoder or tied)
 
 
 def _ties(model: nn.Module) -> set[frozenset[str]]:
