@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import peftsearch
 from peftsearch.config import RunConfig
 from peftsearch.rundir import STAGES, Manifest, RunDir, write_json
 
@@ -160,13 +158,10 @@ Invoke = Callable[..., Outcome]
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """Put the stub where the commands import the pipeline."""
+    """Put the stub in the place of what the commands call."""
     stub = Pipeline()
-    module = types.ModuleType("peftsearch.pipeline")
     for name in ("run", "plan", "run_stage"):
-        setattr(module, name, getattr(stub, name))
-    monkeypatch.setitem(sys.modules, "peftsearch.pipeline", module)
-    monkeypatch.setattr(peftsearch, "pipeline", module, raising=False)
+        monkeypatch.setattr(f"peftsearch.pipeline.{name}", getattr(stub, name))
     return stub
 
 
