@@ -14,10 +14,6 @@ from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError
 
 _SCALE = "Many trials"
-Devices = Annotated[
-    int | None,
-    o.option("--devices", min=1, panel=_SCALE, text="Devices, one trial on each. Default 1."),
-]
 Trials = Annotated[
     int | None,
     o.option("--trials", min=1, panel=_SCALE, text="Predict what so many trials take."),
@@ -35,7 +31,6 @@ Measure = Annotated[
     bool, o.option("--measure", panel=_SCALE, text="Time a few real steps instead.")
 ]
 SCALE_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "devices": (Devices, None),
     "trials": (Trials, None),
     "measured": (MeasuredIn, None),
     "measure": (Measure, False),
@@ -60,12 +55,7 @@ class Scale:
 
 
 def scale_of(
-    given: Given,
-    *,
-    trials: int | None,
-    measured: Path | None,
-    measure: bool,
-    devices: int | None = None,
+    given: Given, *, trials: int | None, measured: Path | None, measure: bool
 ) -> tuple[Given, Scale | None]:
     """Return what is left for the plan of one run, and what was asked about many.
 
@@ -73,15 +63,12 @@ def scale_of(
         ConfigError: What was asked does not go together.
     """
     if trials is None and measured is None and not measure:
-        if devices is not None:
-            message = f"--devices {devices} says who works on --trials, which is not given."
-            raise ConfigError(message, "Example: --devices 64 --trials 500")
         return given, None
     if measured is not None and measure:
         message = f"--measured {measured} and --measure cannot be given together."
         raise ConfigError(message, "Leave out one of them.")
     # Of many trials each runs on one device, whatever the key says for a single run.
-    devices = devices or given.flags.get("devices") or 1
+    devices = given.flags.get("devices") or 1
     flags = {key: value for key, value in given.flags.items() if key != "devices"}
     return replace(given, flags=flags), Scale(devices, trials or 1, measured, measure)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from peftsearch.errors import StoppedError
 from peftsearch.interrupt import Interrupt
+from peftsearch.room import rooms
 from peftsearch.sweep.child import PROGRAM, Child, start
 from peftsearch.sweep.folder import (
     DONE,
@@ -22,7 +23,6 @@ from peftsearch.sweep.folder import (
     Record,
     SweepFolder,
 )
-from peftsearch.sweep.room import rooms
 from peftsearch.sweep.spec import Point
 
 #: Seconds after which a run that another process works on is looked at again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,22 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from peftsearch.errors import PeftSearchError, StoppedError
 from peftsearch.interrupt import Interrupt
+from peftsearch.room import rooms
 from peftsearch.tune.worker import POLL
 
 #: Where workers find the storage: a command line can be read by every user of the machine.
 STORAGE = "PEFTSEARCH_STORAGE"
-
-
-def devices(environ: Mapping[str, str]) -> list[str]:
-    """Return the CUDA devices of this machine, as CUDA_VISIBLE_DEVICES names them."""
-    if "CUDA_VISIBLE_DEVICES" in environ:
-        return [name for name in environ["CUDA_VISIBLE_DEVICES"].split(",") if name.strip()]
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    done = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
-    count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
-    return [str(index) for index in range(count)]
 
 
 def environment(
@@ -41,12 +29,7 @@ def environment(
         storage: URL of the storage.
         environ: The environment here.
     """
-    own = dict(environ) | {STORAGE: storage}
-    own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    there = devices(environ)
-    if len(there) > 1:
-        own["CUDA_VISIBLE_DEVICES"] = there[number % len(there)]
-    return own
+    return rooms(workers, environ)[number] | {STORAGE: storage}
 
 
 def run(words: Sequence[str], workers: int, storage: str, interrupt: Interrupt) -> None:

@@ -57,6 +57,8 @@ PLAN: dict[str, Any] = {
         ],
     },
     "budget": {"requested": "1%", "limit": 2850, "denominator": 285000, "binds": True},
+    "limits": [],
+    "frozen": {"sites": 0, "num_params": 0},
     "data": {"search_train": 1000, "search_valid": 400, "selection": 200, "test": None},
     "stages": [
         {"name": "search", "steps": 300, "trainings": 1},

@@ -153,7 +153,6 @@ LORA, NOTHING = ARCHITECTURE["choices"]  # type: ignore[misc]
         ("a.yaml", SPACE.replace("[0, 1]", "[-1]"), "layer must be whole numbers from 0"),
         ("a.yaml", TASK + "templat: 1", "templat"),
         ("a.yaml", TASK + "kind: ranking", 'kind "ranking" is not known'),
-        ("a.yaml", TASK.replace("[a]", "[a, b, c]"), "columns has 3 names"),
         ("a.yaml", TASK.replace("[x, y]", "[x, x]"), "labels names something twice"),
         ("a.yaml", TASK + "label_words: [p, p]", "label_words names something twice"),
         ("a.yaml", TASK + "template: 'q {z}'", "which is no column"),

@@ -142,7 +142,6 @@ def require_known(words: list[str]) -> None:
         return
     given = {word.split("=")[0] for word in words if word.startswith("--")}
     if words[0] == "run":
-        given.discard("--devices")  # comes with the searches on several devices
     assert given <= options(known.commands[words[0]]) | {"--help"}, words
 
 

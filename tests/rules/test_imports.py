@@ -11,7 +11,7 @@ from tests.rules.sources import ROOT, modules, tree
 
 #: From the bottom up. A file or folder may import from its own layer and from those below.
 LAYERS = (
-    "errors nearest seeds site environment garbage",
+    "errors nearest seeds site environment garbage room",
     "ranks",
     "architecture batches budget console resources hub interrupt micro",
     "space progress",

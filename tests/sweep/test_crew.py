@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 
 from peftsearch.errors import ConfigError
+from peftsearch.room import devices, rooms
 from peftsearch.sweep.folder import DONE, FAILED, PENDING, UNFINISHED, SweepFolder
-from peftsearch.sweep.room import devices, rooms
 from peftsearch.sweep.spec import read_sweep
 from tests.sweep.conftest import Stage
 

@@ -1,6 +1,6 @@
 """What each of several runs at once may use of this machine: its share of the cores, one device.
 
-Place in the flow: beside the crew; the environment of every process.
+Place in the flow: below sweeps and studies; the environment of every process that they begin.
 """
 
 from __future__ import annotations
