@@ -141,7 +141,6 @@ def require_known(words: list[str]) -> None:
     if words[0] == "tune" and "tune" not in known.commands:
         return
     given = {word.split("=")[0] for word in words if word.startswith("--")}
-    if words[0] == "run":
     assert given <= options(known.commands[words[0]]) | {"--help"}, words
 
 
