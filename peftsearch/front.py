@@ -13,6 +13,7 @@ other runs take its ``search/``, and measure, race, retrain and compare within t
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,11 +50,14 @@ def run(
         return go(config, out=out, resume=resume)
     _check(config)
     with RunDir.open_existing(resume) if resume else RunDir.create(config, out) as directory:
-        done = []
+        done, began = [], time.monotonic()
         for one in configs(config, wanted, directory.path):
             folder = directory.path / name(one.budget)
             if listener is not None:
                 listener({"stage": "run", "event": "budget", "text": f"budget {one.budget}"})
+            if config.max_seconds is not None:  # of all runs together
+                left = config.max_seconds - (time.monotonic() - began)
+                one = replace(one, max_seconds=max(0.0, left))
             there = (folder / "config.yaml").is_file()
             done.append(go(one, resume=folder) if there else go(one, out=folder))
         summary = {"format": 1, "runs": {s.run_dir.name: _short(s) for s in done}}

@@ -72,7 +72,8 @@ def test_a_file_among_the_methods(tmp_path: Path) -> None:
     for name in ("peftsearch", "search_spaces"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=unwanted)
     (tmp_path / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "models.py", tmp_path / "tests")
+    for path in (ROOT / "tests").glob("*models.py"):
+        shutil.copy(path, tmp_path / "tests")
     (code,) = blocks("python")
     (tmp_path / "peftsearch" / "methods" / "gain.py").write_text(code, encoding="utf-8")
     follow(tmp_path, "peftsearch.methods.gain", [tmp_path])
