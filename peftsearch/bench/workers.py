@@ -36,7 +36,8 @@ def in_parallel(function: Callable[[Any], Any], jobs: Sequence[Any], workers: in
             if not isinstance(result, _Stopped):
                 done += 1
                 yield result
-            number = interrupt.signal_number or getattr(result, "signal_number", None)
+            asked = interrupt.signal_number if interrupt.requested else None
+            number = asked or getattr(result, "signal_number", None)
             if number is not None:
                 results.close()
                 raise StoppedError(number, f"Stopped after {done:,} of {len(jobs):,}")

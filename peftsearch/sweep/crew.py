@@ -70,7 +70,7 @@ class Crew:
         pause = _SOONEST
         with Interrupt() as interrupt:
             while self._waiting or self._elsewhere or self._working:
-                if interrupt.signal_number is not None:
+                if interrupt.requested and interrupt.signal_number is not None:
                     self._stop(interrupt.signal_number)
                 busy = self._fill()
                 busy = self._reap() or busy
