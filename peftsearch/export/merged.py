@@ -140,10 +140,12 @@ def _merged(target: Touched) -> dict[str, Tensor]:
 def verify(bundle: Bundle, folder: Path) -> Evidence:
     """Load the folder with transformers alone, in float32 and rounded to bfloat16."""
     kind = type(bundle.backbone.model)
-    found = logits_of(_load(kind, folder), bundle.check_inputs)
+    # As the backbone computes: Gemma 2's soft caps are lost in some kinds of attention.
+    attention = {"attn_implementation": bundle.backbone.model.config._attn_implementation}
+    found = logits_of(_load(kind, folder, **attention), bundle.check_inputs)
     notes: dict[str, Any] = {"max_logit": float(bundle.check_logits.abs().max())}
     try:
-        rounded = _half(_load(kind, folder, dtype=torch.bfloat16), bundle)
+        rounded = _half(_load(kind, folder, dtype=torch.bfloat16, **attention), bundle)
         notes["bf16_max_logit_difference"] = largest_difference(rounded, bundle.check_logits)
     except RuntimeError as error:  # DeBERTa of transformers multiplies float32 by bfloat16
         notes["bf16"] = f"this model does not compute in bfloat16: {str(error).splitlines()[0]}"

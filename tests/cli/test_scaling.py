@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.cli.conftest import Invoke, Pipeline
-from tests.unit.scaling.test_scaling import finished
+from tests.scaling.test_scaling import finished
 
 
 def test_without_a_measurement_it_says_how_to_get_one(pipeline: Pipeline, invoke: Invoke) -> None:
