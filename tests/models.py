@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
 from transformers import (
     BartConfig,
@@ -195,6 +196,14 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
     **{name: partial(_randomised, DECODERS[name]) for name in DECODERS},
 }
+
+#: Those with hardly a module that another one lacks; in the long tests they are slow ones.
+VARIANTS = {"byt5", "longt5_global", "deberta_v3", "llama_classifier", "gpt2_classifier"}
+VARIANTS |= {"opt_350m", "mistral", "qwen2", "gemma"}
+#: Parameters for a long test over every family.
+EACH_FAMILY = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in FACTORIES
+]
 
 
 def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[str, torch.Tensor]:

@@ -11,12 +11,12 @@ import pytest
 from peftsearch import testing
 from peftsearch.backbones.base import wrap
 from peftsearch.catalogue import method_facts
-from tests.models import FACTORIES, KIN, inputs
+from tests.models import EACH_FAMILY, FACTORIES, KIN, inputs
 
 METHODS = [name for name in method_facts() if name != "none"]
 EVERY = {**FACTORIES, **KIN}
 #: Those with the modules of another one last, and not among the fast tests.
-BACKBONES = [*FACTORIES, *(pytest.param(name, marks=pytest.mark.slow) for name in KIN)]
+BACKBONES = [*EACH_FAMILY, *(pytest.param(name, marks=pytest.mark.slow) for name in KIN)]
 
 
 @cache

@@ -23,7 +23,7 @@ from peftsearch.export.base import Bundle, logits_of, untrained
 from peftsearch.export.peft import ORDER, chained
 from peftsearch.export.writing import export, problems
 from peftsearch.rundir import read_json
-from tests.models import FACTORIES, inputs
+from tests.models import EACH_FAMILY, FACTORIES, inputs
 from tests.unit.export.material import architecture, bundle_of, choice, random_choices
 
 TARGETS = ("native", "peft", "peft-serving", "merged", "trl")
@@ -104,7 +104,7 @@ def test_an_export_of_it_is_loaded(
     assert float((found - bundle.check_logits).abs().max()) <= allowed
 
 
-@pytest.mark.parametrize("family", FACTORIES)
+@pytest.mark.parametrize("family", EACH_FAMILY)
 def test_merging_keeps_ties(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same parameters are one tensor as before, in one file or in many."""
     backbone = wrap("test", FACTORIES[family]())

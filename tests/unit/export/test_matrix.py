@@ -16,7 +16,7 @@ from peftsearch.catalogue import exporters
 from peftsearch.errors import ExportError
 from peftsearch.export import writing
 from peftsearch.export.base import Bundle, logits_of
-from tests.models import FACTORIES, inputs
+from tests.models import EACH_FAMILY, FACTORIES, inputs
 from tests.unit.export.material import METHODS, architecture, bundle_of, fresh, random_choices
 
 #: Targets that are loaded in this interpreter.
@@ -42,7 +42,7 @@ def _refused(bundle: Bundle, target: str, folder: Path) -> set[tuple[str, str]]:
     return {(problem.site, problem.method) for problem in found}
 
 
-@pytest.mark.parametrize("family", FACTORIES)
+@pytest.mark.parametrize("family", EACH_FAMILY)
 @pytest.mark.parametrize("target", TARGETS)
 def test_written_and_verified_or_refused(target: str, family: str, tmp_path: Path) -> None:
     backbone = fresh(family)

@@ -23,7 +23,7 @@ from peftsearch.injection import cost_function
 from peftsearch.space import Candidate, Gate, SearchSpace
 from peftsearch.space_spec import apply_space, parse_space
 from peftsearch.strategies.design_space import pattern
-from tests.models import FACTORIES
+from tests.models import EACH_FAMILY, FACTORIES
 from tests.unit.export.material import fresh
 
 TARGETS = tuple(exporters())
@@ -55,7 +55,7 @@ def backbone_of(family: str) -> Backbone:
     return fresh(family)
 
 
-@pytest.fixture(scope="module", params=FACTORIES)
+@pytest.fixture(scope="module", params=EACH_FAMILY)
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     return backbone_of(request.param)
 
