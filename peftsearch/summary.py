@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from peftsearch import shown
 from peftsearch.architecture import Architecture
 from peftsearch.baselines import UNIFORM
 from peftsearch.rundir import JsonLines, read_json
@@ -214,9 +215,10 @@ class _Facts:
         )
         if gap == 0 or abs(gap) > _NOISE * error:
             return None
+        metric = self.race["metric"]
         return "within_noise", (
-            f"The difference to {best[0]} ({100 * gap:+.1f} points) is within two standard errors "
-            f"({200 * error:.1f} points, n = {self.found['n']}): it may be chance."
+            f"The difference to {best[0]} ({shown.gap(gap, metric, '+')}) is within two standard "
+            f"errors ({shown.gap(2 * error, metric)}, n = {self.found['n']}): it may be chance."
         )
 
     def _budget(self) -> tuple[str, str] | None:
@@ -290,9 +292,10 @@ class _Facts:
         top = max(last, key=lambda r: r["score"], default=None)
         if mine is None or top is None or top["score"] <= mine["score"]:
             return None
+        higher = shown.gap(top["score"] - mine["score"], self.race["metric"])
         return "simplest_returned", (
-            f"{top['name']} scored {100 * (top['score'] - mine['score']):.1f} points higher in the "
-            f"race, which is within one standard error: the simpler {mine['name']} was taken."
+            f"{top['name']} scored {higher} higher in the race, which is within one standard "
+            f"error: the simpler {mine['name']} was taken."
         )
 
     def _chosen(self) -> tuple[str, str] | None:

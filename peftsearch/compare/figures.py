@@ -16,7 +16,8 @@ from scipy.cluster import hierarchy
 from peftsearch.report.canvas import blank, name_text
 from peftsearch.report.palette import INK
 from peftsearch.report.tables import records
-from peftsearch.report.wording import NOTHING, PERCENT_METRICS, short
+from peftsearch.report.wording import NOTHING, short
+from peftsearch.shown import PERCENT_METRICS
 
 _OURS, _THEIRS = "#D55E00", "#0072B2"
 

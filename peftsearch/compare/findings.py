@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from peftsearch.report.wording import PERCENT_METRICS, difference, plural
+from peftsearch.report.wording import difference, plural
+from peftsearch.shown import PERCENT_METRICS
 
 
 def answer(overview: pd.DataFrame) -> list[str]:

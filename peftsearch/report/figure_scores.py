@@ -14,7 +14,8 @@ from peftsearch.report.canvas import blank, name_text
 from peftsearch.report.outcome import FOUND
 from peftsearch.report.palette import INK
 from peftsearch.report.tables import records
-from peftsearch.report.wording import PERCENT_METRICS, score, spread
+from peftsearch.report.wording import score, spread
+from peftsearch.shown import PERCENT_METRICS
 
 
 def draw(table: pd.DataFrame, values: pd.DataFrame, metric: str) -> Figure:

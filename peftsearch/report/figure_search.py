@@ -17,7 +17,8 @@ from peftsearch.architecture import NONE
 from peftsearch.report.canvas import blank, name_text
 from peftsearch.report.palette import FAINT, INK, LIMIT, luminance, rgb, styles
 from peftsearch.report.tables import STACKS, ordered
-from peftsearch.report.wording import PERCENT_METRICS, short
+from peftsearch.report.wording import short
+from peftsearch.shown import PERCENT_METRICS
 from peftsearch.site import PARTS
 
 

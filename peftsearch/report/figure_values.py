@@ -18,7 +18,8 @@ from peftsearch.report.outcome import FOUND
 from peftsearch.report.palette import INK, LIMIT
 from peftsearch.report.tables import records
 from peftsearch.report.value_tables import rank_agreement
-from peftsearch.report.wording import PERCENT_METRICS, short
+from peftsearch.report.wording import short
+from peftsearch.shown import PERCENT_METRICS
 
 _FOUND, _OTHER, _ESTIMATE = "#D55E00", "#0072B2", "#56B4E9"
 

@@ -6,12 +6,10 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from peftsearch.shown import PERCENT_METRICS, figure
+
 #: What stands where there is no number: an en dash.
 NOTHING = "\u2013"
-#: Metrics that are shares of something, read in per cent; correlations stay between -1 and 1.
-PERCENT_METRICS = frozenset(
-    {"accuracy", "f1", "exact_match", "edit_similarity", "character_similarity"}
-)
 
 
 def count(value: float | None) -> str:
@@ -42,27 +40,21 @@ def score(value: float | None, metric: str) -> str:
     """Return a score: ``71.2 %`` for accuracy and the like, ``0.712`` for correlations."""
     if _absent(value):
         return NOTHING
-    return _figure(value, metric) + (" %" if metric in PERCENT_METRICS else "")
+    return figure(float(value or 0), metric) + (" %" if metric in PERCENT_METRICS else "")
 
 
 def spread(value: float | None, sd: float | None, metric: str) -> str:
     """Return ``71.2 % ± 1.0``; without ``±`` where there is no standard deviation."""
     if _absent(sd):
         return score(value, metric)
-    return f"{score(value, metric)} ± {_figure(sd, metric)}"
+    return f"{score(value, metric)} ± {figure(float(sd or 0), metric)}"
 
 
 def difference(value: float | None, metric: str) -> str:
     """Return a signed difference of two scores, in points for metrics shown in per cent."""
     if _absent(value):
         return NOTHING
-    return _figure(value, metric, sign="+")
-
-
-def _figure(value: float | None, metric: str, sign: str = "") -> str:
-    """Return a number on the scale a metric is shown in, without a unit."""
-    number = float(value or 0)
-    return f"{100 * number:{sign}.1f}" if metric in PERCENT_METRICS else f"{number:{sign}.3f}"
+    return figure(float(value or 0), metric, sign="+")
 
 
 def seconds(value: float | None) -> str:
