@@ -240,7 +240,7 @@ class _Loop:
         accelerator = self.session.accelerator
         total = 0.0
         for part in micro_batches(rows, self.session.config.accumulation):
-            own = slice_of(part)
+            own = slice_of(part, task_format.terms)
             batch = self.session.to_device(task_format.collate(own.rows))
             with accelerator.accumulate(self.model), accelerator.autocast():
                 loss = own.weighted(task_format.loss(self.model, batch))

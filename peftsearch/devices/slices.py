@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from peftsearch import ranks
 from peftsearch.formats import Feature
+
+#: Over how many terms the loss of some rows is a mean.
+Terms = Callable[[Sequence[Feature]], int]
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,19 @@ class Slice:
         return loss if self.weight == 1 else loss * self.weight
 
 
-def slice_of(rows: Sequence[Feature]) -> Slice:
+def slice_of(rows: Sequence[Feature], terms: Terms = len) -> Slice:
     """Return this process's slice of a batch; in a single process all of it.
 
     Where there are fewer rows than processes, some compute a row that others compute too, and
     that does not count: a sharded model needs every process at every step.
+
+    Args:
+        rows: The batch.
+        terms: Over how many terms the loss of some rows is a mean, see ``Format.terms``.
     """
     count, size = len(rows), ranks.size()
     places = range(ranks.rank() * count // size, (ranks.rank() + 1) * count // size)
     if not places:
         return Slice(rows[:1], range(1), 0.0)
     own = rows[places.start : places.stop]
-    return Slice(own, places, _terms(own) / _terms(rows))
-
-
-def _terms(rows: Sequence[Feature]) -> int:
-    """Return over how many terms a format's loss is a mean: tokens of texts, else rows."""
-    return sum(len(row.target) if isinstance(row.target, list) else 1 for row in rows)
+    return Slice(own, places, terms(own) / max(1, terms(rows)))

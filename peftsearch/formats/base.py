@@ -61,6 +61,10 @@ class Format(Protocol):
         """Mean loss of a batch: a scalar in float32, with gradients."""
         ...
 
+    def terms(self, features: Sequence[Any]) -> int:
+        """Over how many terms the loss of a batch of these is a mean."""
+        ...
+
     def predict(self, model: Any, batch: dict[str, Tensor]) -> Sequence[Answer]:
         """Label ids, numbers for regression, texts, or tags, one a row.
 

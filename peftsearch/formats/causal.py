@@ -42,6 +42,11 @@ class Causal:
         self._tokenizer = tokenizer
         self._vocabulary = int(config.vocab_size)
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The labels that are predicted: a first token never is."""
+        rows = (each.target for each in features if isinstance(each.target, list))
+        return sum(label != IGNORED for row in rows for label in row[1:])
+
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and labels, each (batch, longest), int64."""
         inputs = [feature.inputs["input_ids"] for feature in features]

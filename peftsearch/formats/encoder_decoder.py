@@ -68,6 +68,10 @@ class EncoderDecoder:
         found = [*ids, self._end]
         return found[: found.index(self._end) + 1]
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The tokens of the targets."""
+        return sum(len(each.target) for each in features if isinstance(each.target, list))
+
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and labels, each (batch, longest), int64."""
         inputs = [feature.inputs["input_ids"] for feature in features]

@@ -91,6 +91,10 @@ class MultipleChoice:
         filled = [text.replace(self.task.placeholder, option) for text in columns]
         return filled[0], " ".join(filled[1:]) or option
 
+    def terms(self, features: Sequence[Any]) -> int:
+        """The rows."""
+        return len(features)
+
     def collate(self, features: Sequence[Any]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (choices, longest) and what joins choices to rows.
 

@@ -130,6 +130,10 @@ class QuestionAnswering:
         self.truncated += 1
         return question[: encoded["offset_mapping"][most - 1][1]]
 
+    def terms(self, features: Sequence[Any]) -> int:
+        """The windows."""
+        return sum(len(each.windows) for each in features)
+
     def collate(self, features: Sequence[Any]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (windows, longest), and what joins windows to rows.
 
@@ -190,7 +194,10 @@ class QuestionAnswering:
     def _logits(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         inputs = {name: tensor for name, tensor in batch.items() if name not in _OWN}
         output = model(**inputs)
-        return output.start_logits.float(), output.end_logits.float()
+        # No answer begins in padding, and how much of it there is must not matter to the loss.
+        padding, least = batch["attention_mask"] == 0, torch.finfo(torch.float32).min
+        begins, ends = output.start_logits.float(), output.end_logits.float()
+        return begins.masked_fill(padding, least), ends.masked_fill(padding, least)
 
 
 def span_of(answer: tuple[int, int] | None, offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -51,6 +51,10 @@ class SequenceClassification:
         references = map(self.task.reference, rows)
         return [Feature(*each) for each in zip(inputs, labels, references, strict=True)]
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The rows."""
+        return len(features)
+
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (batch, longest) and labels (batch,)."""
         batch = pad([feature.inputs for feature in features], self._fill)

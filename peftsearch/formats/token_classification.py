@@ -71,6 +71,10 @@ class TokenClassification:
             found.append(Feature(inputs, target, self.task.reference(row)))
         return found
 
+    def terms(self, features: Sequence[Feature]) -> int:
+        """The words."""
+        return sum(len(each.target) for each in features if isinstance(each.target, list))
+
     def collate(self, features: Sequence[Feature]) -> dict[str, Tensor]:
         """Return the tokenizer's tensors (batch, longest), and by word (batch, most words).
 

@@ -174,7 +174,7 @@ class Search:
         self, rows: Sequence[Feature], choices: Tensor, stream: str, *, probed: float = 0.0
     ) -> Tensor:
         """Return what this process adds to the mean loss of the rows."""
-        own = slice_of(rows)
+        own = slice_of(rows, self.format.terms)
         batch = self.session.to_device(self.format.collate(own.rows))
         owners = batch.get("owners")
         self.supernet.set(choices, len(rows), probed=probed, places=own.places, owners=owners)

@@ -91,7 +91,7 @@ def importance(work: Workspace, number: int = 0) -> Values:
     model.eval()
     try:
         for step in range(batches):
-            picked = slice_of([rows[i] for i in order.indices(step)])
+            picked = slice_of([rows[i] for i in order.indices(step)], work.format.terms)
             choices = gates.on.unsqueeze(0).clone().requires_grad_()
             supernet.set(choices, len(picked.rows))
             batch = work.session.to_device(work.format.collate(picked.rows))

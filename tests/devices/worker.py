@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,15 +22,19 @@ from peftsearch.formats import Feature
 ROWS = [Feature({"input_ids": [i]}, list(range(1 + i % 3)), 0.0) for i in range(7)]
 
 
+def tokens_of(rows: Sequence[Feature]) -> int:
+    """Return the tokens of all targets."""
+    return sum(len(row.target) for row in rows if isinstance(row.target, list))
+
+
 def gradients(count: int) -> dict[str, Any]:
     """Gradients of the mean over all target tokens of a batch, from the slices of it."""
     torch.manual_seed(0)
     weight = torch.nn.Parameter(torch.randn(8, dtype=torch.float64))
     never, some = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
-    own = slice_of(ROWS[:count])
+    own = slice_of(ROWS[:count], tokens_of)
     means = [weight[row.inputs["input_ids"][0]] ** 2 * len(row.target) for row in own.rows]
-    tokens = sum(len(row.target) for row in own.rows)
-    loss = own.weighted(torch.stack(means).sum() / tokens)
+    loss = own.weighted(torch.stack(means).sum() / tokens_of(own.rows))
     loss.backward()
     if ranks.rank() == 0:
         some.grad = torch.tensor([1.0, 2.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -218,7 +219,9 @@ def test_windows_cover_the_whole_text_and_overlap() -> None:
 def test_the_loss_of_spans_is_the_model_s_own() -> None:
     tokenizer, model = bert("extraction", 2)
     form = make_format(EXTRACTION, tokenizer, model.config)
-    batch = form.collate(form.features(ASKED))
+    (feature,) = form.features(ASKED[:1])
+    # Windows of one length: the model's own loss takes padding for a place of the answer.
+    batch = form.collate([replace(feature, windows=feature.windows[:2])])
     own = ("offsets", "owners", "row_numbers", "starts", "ends")
     inputs = {k: v for k, v in batch.items() if k not in own}
     wanted = model(**inputs, start_positions=batch["starts"], end_positions=batch["ends"]).loss
