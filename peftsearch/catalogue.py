@@ -228,7 +228,8 @@ def exporters() -> dict[str, ExporterCard]:
     """Return the export targets by name, without torch; the package's own format comes first.
 
     A target is one file in ``peftsearch/export`` with a literal ``EXPORTER``, or a module named
-    by an entry point of the group ``peftsearch.exporters``.
+    by an entry point of the group ``peftsearch.exporters``. In its ``holds``, what is the same for
+    several methods or types of models is said once, behind all of their names.
 
     Raises:
         ConfigError: A plug-in has no source, or a literal is not complete.
@@ -242,9 +243,17 @@ def exporters() -> dict[str, ExporterCard]:
         if not isinstance(facts, dict) or set(facts) != _EXPORTER_KEYS:
             wrong = ", ".join(sorted(set(facts) ^ _EXPORTER_KEYS))
             raise ConfigError(f"{path.name}: EXPORTER has missing or unknown keys: {wrong}.")
-        found[facts["name"]] = ExporterCard(source=source, **facts)
+        holds = {name: _each(entry) for name, entry in _each(facts["holds"]).items()}
+        found[facts["name"]] = ExporterCard(source=source, **{**facts, "holds": holds})
     first = {"native": found.pop("native")}
     return first | found
+
+
+def _each(entry: Any) -> Any:
+    """Give each of several names, with blanks between them, what is said of them together."""
+    if not isinstance(entry, dict):
+        return entry
+    return {name: value for names, value in entry.items() for name in names.split()}
 
 
 def _sources(folder: str, kind: str, group: str = "") -> dict[str, Path]:

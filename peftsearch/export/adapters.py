@@ -32,49 +32,14 @@ EXPORTER = {
     "name": "adapters",
     "title": "AdapterHub adapters: LoRA, bottlenecks, IA3 and prefixes as a stack of adapters",
     "holds": {
-        "lora": {
-            "bert": "",
-            "roberta": "",
-            "t5": "",
-            "mt5": "",
-            "bart": "",
-            "mbart": "",
-            "decoders": "adapters knows few decoders, and none is written for it",
-            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
-        },
-        "ia3": {
-            "bert": "",
-            "roberta": "",
-            "t5": "",
-            "mt5": "",
-            "bart": "",
-            "mbart": "",
-            "decoders": "adapters knows few decoders, and none is written for it",
-            "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
-        },
-        "adapter": {
-            "bert": "",
-            "roberta": "",
-            "t5": "",
-            "mt5": "",
-            "bart": "",
-            "mbart": "",
+        "lora ia3 adapter": {
+            "bert roberta t5 mt5 bart mbart": "",
             "decoders": "adapters knows few decoders, and none is written for it",
             "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
         },
         "parallel_adapter": {
-            "bert": "",
-            "roberta": "",
-            "bart": "",
-            "t5": (
-                "adapters feeds a parallel bottleneck from before the norm, which is not the "
-                "feed-forward's input in models with the norm in front"
-            ),
-            "mt5": (
-                "adapters feeds a parallel bottleneck from before the norm, which is not the "
-                "feed-forward's input in models with the norm in front"
-            ),
-            "mbart": (
+            "bert roberta bart": "",
+            "t5 mt5 mbart": (
                 "adapters feeds a parallel bottleneck from before the norm, which is not the "
                 "feed-forward's input in models with the norm in front"
             ),
@@ -82,12 +47,8 @@ EXPORTER = {
             "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
         },
         "prefix": {
-            "bert": "",
-            "roberta": "",
-            "bart": "",
-            "mbart": "",
-            "t5": "adapters shifts the relative position bias by the length of a prefix",
-            "mt5": "adapters shifts the relative position bias by the length of a prefix",
+            "bert roberta bart mbart": "",
+            "t5 mt5": "adapters shifts the relative position bias by the length of a prefix",
             "decoders": "adapters knows few decoders, and none is written for it",
             "*": "exports to adapters were compared for BERT, RoBERTa, T5, mT5, BART, mBART alone",
         },

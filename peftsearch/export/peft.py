@@ -33,33 +33,20 @@ EXPORTER = {
     "name": "peft",
     "title": "Hugging Face PEFT: LoRA of any ranks, IA3, LayerNorm and BitFit, also mixed",
     "holds": {
-        "layernorm": "",
-        "lora": "",
-        "ia3": "",
+        "layernorm lora ia3": "",
         "bitfit": {
             "gpt2": "PEFT trains biases of nn.Linear alone, and GPT-2's maps are of another class",
             "*": "",
         },
         "bitfit.norm": {
-            "t5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "mt5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "umt5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "longt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "t5 mt5 umt5 longt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "modernbert": "ModernBERT's norms have no bias, and PEFT adds none to a norm",
-            "llama": "this model's norms have no bias, and PEFT adds none to a norm",
-            "mistral": "this model's norms have no bias, and PEFT adds none to a norm",
-            "qwen2": "this model's norms have no bias, and PEFT adds none to a norm",
-            "qwen3": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma2": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma3_text": "this model's norms have no bias, and PEFT adds none to a norm",
-            "phi3": "this model's norms have no bias, and PEFT adds none to a norm",
-            "mixtral": "this model's norms have no bias, and PEFT adds none to a norm",
-            "olmoe": "this model's norms have no bias, and PEFT adds none to a norm",
+            "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi3 mixtral olmoe": (
+                "this model's norms have no bias, and PEFT adds none to a norm"
+            ),
             "*": "",
         },
-        "adapter": "PEFT has no bottleneck adapter",
-        "parallel_adapter": "PEFT has no bottleneck adapter",
+        "adapter parallel_adapter": "PEFT has no bottleneck adapter",
         "prefix": (
             "PEFT's prefixes have one length in all layers, and none in T5's or BART's encoder"
         ),

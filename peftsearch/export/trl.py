@@ -20,15 +20,7 @@ EXPORTER = {
     "name": "trl",
     "title": "TRL: a script that trains what PEFT holds, on models that write text",
     "holds": {
-        "lora": {
-            "encoders": "TRL trains models that write text, and this one gives labels",
-            "*": "",
-        },
-        "ia3": {
-            "encoders": "TRL trains models that write text, and this one gives labels",
-            "*": "",
-        },
-        "layernorm": {
+        "lora ia3 layernorm": {
             "encoders": "TRL trains models that write text, and this one gives labels",
             "*": "",
         },
@@ -39,20 +31,10 @@ EXPORTER = {
         },
         "bitfit.norm": {
             "encoders": "TRL trains models that write text, and this one gives labels",
-            "t5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "mt5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "umt5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "longt5": "T5's norms have no bias, and PEFT adds none to a norm",
-            "llama": "this model's norms have no bias, and PEFT adds none to a norm",
-            "mistral": "this model's norms have no bias, and PEFT adds none to a norm",
-            "qwen2": "this model's norms have no bias, and PEFT adds none to a norm",
-            "qwen3": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma2": "this model's norms have no bias, and PEFT adds none to a norm",
-            "gemma3_text": "this model's norms have no bias, and PEFT adds none to a norm",
-            "phi3": "this model's norms have no bias, and PEFT adds none to a norm",
-            "mixtral": "this model's norms have no bias, and PEFT adds none to a norm",
-            "olmoe": "this model's norms have no bias, and PEFT adds none to a norm",
+            "t5 mt5 umt5 longt5": "T5's norms have no bias, and PEFT adds none to a norm",
+            "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi3 mixtral olmoe": (
+                "this model's norms have no bias, and PEFT adds none to a norm"
+            ),
             "*": "",
         },
     },
