@@ -217,8 +217,15 @@ def _check_types(path: Path, given: Mapping[str, Any]) -> None:
         several = isinstance(value, list) and all(isinstance(each, str) for each in value)
         return value is None or isinstance(value, str) or several
 
+    def number(value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    def numbers(value: Any) -> bool:
+        return isinstance(value, dict) and all(map(number, value.values()))
+
     rules: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
-        (("rank_pattern", "alpha_pattern"), lambda value: isinstance(value, dict), "a mapping"),
+        (("r", "lora_alpha", "lora_dropout"), number, "a number"),
+        (("rank_pattern", "alpha_pattern"), numbers, "a mapping to numbers"),
         (("bias",), lambda value: isinstance(value, str), "text"),
         (_NAMES_OF_MODULES, named, "a name or a list of names"),
     )
@@ -242,7 +249,7 @@ def _adapted(path: Path, given: Mapping[str, Any], model: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of defaults and of layers: all is looked at
             return peft.get_peft_model(model, cls(**options)).get_base_model()
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except (NotImplementedError, ValueError) as error:  # a method, a name or a value it refuses
         said = " ".join(str(error).split())
         kind = type(model).__name__
         raise ConfigError(f"PEFT does not take {path} on this {kind}: {said}") from error

@@ -347,6 +347,7 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     good = json.loads(path.read_text())
     wrong = [("r", -1), ("r", "8"), ("target_modules", ["nothing"]), ("target_modules", [5])]
     wrong += [("rank_pattern", ["q"]), ("alpha_pattern", None), ("bias", 5)]
+    wrong += [("rank_pattern", {"q": "8"}), ("lora_alpha", True), ("lora_dropout", None)]
     for key, value in wrong:
         path.write_text(json.dumps({**good, key: value}))
         with pytest.raises(ConfigError, match="PEFT does not take"):
