@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the test run's own, and a folder for each kind of storage."""
+"""Database servers of the test run's own, and an empty storage of each kind."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
+from tests.tune.mysql import MySQL, programs, serving
 
 PASSWORD = "tr0ub4dor"
 _NAMES = count()
@@ -77,6 +79,12 @@ def _other_user() -> str | None:
         return "nobody"
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server, or skip."""
@@ -84,9 +92,7 @@ def postgres() -> Iterator[Server]:
     if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     pytest.importorskip("psycopg", reason="psycopg is not installed: peftsearch[postgres]")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     user = _other_user()
     folder = Path(tempfile.mkdtemp(prefix="peftsearch-postgres-"))
     server = Server(programs, folder, port, user)
@@ -105,11 +111,21 @@ def postgres() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "journal", "postgres"])
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MySQL]:
+    """A MariaDB server, or skip."""
+    if programs() is None:
+        pytest.skip("MariaDB is not installed (Debian: apt-get install mariadb-server)")
+    pytest.importorskip("pymysql", reason="PyMySQL is not installed: peftsearch[mysql]")
+    with serving(_free_port(), PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgres", "mysql"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty storage of each kind."""
-    if request.param == "postgres":
-        server: Server = request.getfixturevalue("postgres")
+    if request.param in ("postgres", "mysql"):
+        server: Server | MySQL = request.getfixturevalue(request.param)
         return server.database()
     names = {"sqlite": f"sqlite:///{tmp_path / 's.db'}", "journal": f"{tmp_path / 's.journal'}"}
     return names[request.param]
