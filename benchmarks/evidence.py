@@ -1,0 +1,237 @@
+"""Real tasks: does what is found beat the best single method, each with a tuned learning rate?
+
+    python benchmarks/evidence.py --model DIR --data DIR --tasks sst2 reports/evidence/trec.yaml
+
+For each task the learning rate of every method is chosen first, by a training of the uniform
+architecture at 0.25 % with a third, once and three times the method's own rate; all
+that follows uses these rates, the search too. Then, at each budget:
+
+* ``single``: the uniform architecture with the best score, one training each;
+* ``unipelt``: LoRA, prefix and adapter together in every layer (Mao et al. 2022, without their
+  gates), as large as fits; in the upper layers alone where that is all that fits;
+* ``random``: the budget filled at random, once for each search;
+* ``found``: what each of several searches (preset quick) finds.
+
+All of this is decided on the selection split. Each is then retrained on all training rows, over
+the same seeds, and scored once on test. The file of a task is written after each step, and what
+it has is not done again. ``evidence_summary.py`` reads the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from peftsearch import baselines, seeds
+from peftsearch import config as configuration
+from peftsearch.architecture import Architecture, Choice
+from peftsearch.bench.build import workspace
+from peftsearch.catalogue import method_facts
+from peftsearch.config import RunConfig
+from peftsearch.race import Contestant, RealTrials
+from peftsearch.retrain import retrain
+from peftsearch.strategies import priced
+from peftsearch.workspace import Workspace
+
+BUDGETS = ("0.05%", "0.25%", "1%")
+#: Where the learning rates are chosen.
+TUNED_AT = "0.25%"
+FACTORS = (1 / 3, 1.0, 3.0)
+#: What stands where in a layer of UniPELT: part, method, modules.
+UNIPELT = (
+    ("attention", "lora", ("q", "v")),
+    ("attention", "prefix", ("k", "v")),
+    ("feed_forward", "adapter", ("down",)),
+)
+SETTINGS = (
+    "search.steps=200", "search.batch_size=16", "retrain.steps=200", "retrain.batch_size=16",
+)  # fmt: skip
+
+
+@dataclass
+class Notes:
+    """The file of a task: what is known is kept, what is new is written at once."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.known: dict[str, Any] = {"format": 1}
+        if self.path.is_file():
+            self.known = json.loads(self.path.read_text())
+
+    def get(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return what is known under a dotted key, or make it and note it."""
+        *above, last = key.split("/")
+        place = self.known
+        for part in above:
+            place = place.setdefault(part, {})
+        if last not in place:
+            began = time.process_time()
+            place[last] = make()
+            used = self.known.get("core_seconds", 0.0)
+            self.known["core_seconds"] = round(used + time.process_time() - began, 1)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.known, indent=1) + "\n")
+            sys.stderr.write(f"{self.path.stem} {key}: {json.dumps(place[last])[:300]}\n")
+        return place[last]
+
+
+@dataclass
+class Evidence:
+    """One task.
+
+    Attributes:
+        config: Of every run, but for budget, seed and learning rates.
+        notes: What is known.
+        searches: How many searches a budget.
+    """
+
+    config: RunConfig
+    notes: Notes
+    searches: int
+
+    def gather(self, budgets: Sequence[str]) -> None:
+        """Do all that is not done yet."""
+        rates = self.notes.get("rates", self._rates)
+        for budget in budgets:
+            config = replace(self.config, budget=budget, learning_rates=rates)
+            self._plain(config, budget)
+            for seed in range(1, self.searches + 1):
+                self._searched(config, budget, seed)
+
+    def _rates(self) -> dict[str, float]:
+        """Return the best rate of every method that fits."""
+        found = {}
+        for name, method in baselines.UNIFORM.items():
+            own = method_facts()[method].learning_rate
+            scores = {}
+            for rate in (factor * own for factor in FACTORS):
+                config = replace(self.config, budget=TUNED_AT, learning_rates={method: rate})
+                key = f"tuning/{name}/{rate:.2e}"
+                scores[rate] = self.notes.get(key, partial(trained, config, name))
+            found[method] = max(scores, key=lambda rate: (scores[rate] or -1.0, -rate))
+        return found
+
+    def _plain(self, config: RunConfig, budget: str) -> None:
+        """Retrain what needs no search: the best single method, and UniPELT."""
+        scores = {}
+        for name in baselines.UNIFORM:
+            key = f"budgets/{budget}/selection/{name}"
+            scores[name] = self.notes.get(key, partial(trained, config, name))
+        best = max(scores, key=lambda name: -1.0 if scores[name] is None else scores[name])
+        self.notes.get(f"budgets/{budget}/single", partial(retrained, config, uniform(best), best))
+        self.notes.get(f"budgets/{budget}/unipelt", partial(retrained, config, unipelt, "unipelt"))
+
+    def _searched(self, config: RunConfig, budget: str, seed: int) -> None:
+        def filled(work: Workspace) -> Architecture:
+            root = seeds.derive(seed, "random", 0)
+            found = baselines.random_fill(work.space, work.free, root)
+            return work.architecture(work.assigned(found).active)
+
+        for name, find in (("found", partial(searched, config, seed)), ("random", filled)):
+            key = f"budgets/{budget}/{name}/{seed}"
+            self.notes.get(key, partial(retrained, config, find, name))
+
+
+def searched(config: RunConfig, seed: int, work: Workspace) -> Architecture:
+    """Search with a seed on the rows that every other architecture is compared on."""
+    work.session.config = replace(config, seed=seed)
+    priced.search(work)
+    winner = priced.choose(work, RealTrials(work)).winner
+    work.session.config = config
+    return winner.architecture
+
+
+def trained(config: RunConfig, name: str) -> float | None:
+    """Train a uniform architecture once; return its selection score, ``None`` if there is none."""
+    with workspace(config) as work:
+        work.features.tokenise()
+        named = _uniform(work)
+        if name not in named:
+            return None
+        entry = Contestant(name, name, named[name])
+        return RealTrials(work, purpose="evidence").score(entry, 1.0)
+
+
+def _uniform(work: Workspace) -> dict[str, Architecture]:
+    found = baselines.uniform_baselines(work.backbone.sites, work.cost, work.budget.limit)
+    return {name: work.architecture(choices) for name, choices in found.items()}
+
+
+def uniform(name: str) -> Callable[[Workspace], Architecture]:
+    """Return what makes a uniform architecture."""
+    return lambda work: _uniform(work)[name]
+
+
+def unipelt(work: Workspace) -> Architecture:
+    """Return UniPELT's methods in every layer, all of the largest common size that fits.
+
+    Where size 1 does not fit everywhere the lowest layers go without it.
+    """
+    layers = sorted({site.layer for site in work.backbone.sites if site.layer is not None})
+    for first in layers:
+        fitting = None
+        for size in range(1, 1000):
+            found = _crowded(work, first, size)
+            if sum(choice.num_params for choice in found) > work.budget.limit:
+                break
+            fitting = found
+        if fitting is not None:
+            return work.architecture(fitting)
+    raise SystemExit(f"UniPELT does not fit {work.budget.limit:,} parameters.")
+
+
+def _crowded(work: Workspace, first: int, size: int) -> tuple[Choice, ...]:
+    found = []
+    for site in work.backbone.sites:
+        for part, method, modules in UNIPELT:
+            if site.part == part and site.layer is not None and site.layer >= first:
+                count = work.cost(site, method, modules, size)
+                found.append(Choice(site.id, method, size, modules, count))
+    return tuple(found)
+
+
+def retrained(
+    config: RunConfig, find: Callable[[Workspace], Architecture], name: str
+) -> dict[str, Any]:
+    """Retrain what is found over all seeds; return scores, size and choices."""
+    with workspace(config) as work:
+        work.features.tokenise()
+        architecture = find(work)
+        folder = work.session.run.file("retrained")
+        result = retrain(work, architecture, name, "retrain", folder)
+    chosen = [f"{c.site} {c.method} {c.size} {'+'.join(c.modules)}" for c in architecture.active]
+    return {"name": name, "scores": result["values"], "num_params": architecture.num_params,
+            "methods": architecture.methods, "choices": chosen}  # fmt: skip
+
+
+def main() -> None:
+    """Read the options and gather."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="folder of the model")
+    parser.add_argument("--data", type=Path, required=True, help="folder with a folder a task")
+    parser.add_argument("--tasks", nargs="+", required=True)
+    parser.add_argument("--budgets", nargs="+", default=BUDGETS)
+    parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--out", type=Path, default=Path("reports/evidence"))
+    typed = parser.parse_args()
+    for task in typed.tasks:
+        name = Path(task).stem
+        given = {"model": typed.model, "task": task, "data": str(typed.data / name)}
+        flags = given | {"preset": "quick", "device": "cpu", "seeds": 3, "train_rows": typed.rows}
+        config = configuration.resolve(flags=flags, overrides=SETTINGS)
+        notes = Notes(typed.out / f"{name}.json")
+        notes.known |= {"task": name, "rows": typed.rows, "settings": list(SETTINGS)}
+        Evidence(config, notes, typed.searches).gather(typed.budgets)
+
+
+if __name__ == "__main__":
+    main()
