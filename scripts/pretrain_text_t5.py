@@ -5,8 +5,8 @@ r"""Make a small T5 of one's own from the texts of a data set, to have a seq2seq
 
 Learns a vocabulary of word pieces from the training rows (``train.jsonl`` or ``train.jsonl.gz``
 of the folder), then spans of single texts that were left out (T5's denoising, Raffel et al. 2020,
-section 3.1.4: 15 % of the tokens, three in a row). A text of one column is never seen beside that of another, so
-nothing of the task itself is learned.
+section 3.1.4: 15 % of the tokens, three in a row). A text of one column is never seen beside that
+of another, so nothing of the task itself is learned.
 """
 
 from __future__ import annotations
