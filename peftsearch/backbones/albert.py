@@ -21,10 +21,11 @@ def hosts(model: nn.Module) -> list[SiteHost]:
     """Return the sites of the encoder in the order in which the forward pass first meets them."""
     base: Any = getattr(model, str(model.base_model_prefix), model)
     layers = [x for group in base.encoder.albert_layer_groups for x in group.albert_layers]
-    return [host for index, layer in enumerate(layers) for host in _layer(index, layer)]
+    passes = base.config.num_hidden_layers // base.config.num_hidden_groups
+    return [host for index, layer in enumerate(layers) for host in _layer(index, layer, passes)]
 
 
-def _layer(index: int, layer: Any) -> list[SiteHost]:
+def _layer(index: int, layer: Any, passes: int) -> list[SiteHost]:
     """Return the sites of one layer.
 
     Its keys come from the norm at its own end, in all passes but perhaps the first.
@@ -40,7 +41,12 @@ def _layer(index: int, layer: Any) -> list[SiteHost]:
             core=core,
             num_heads=core.num_attention_heads,
             key_norm=layer.full_layer_layer_norm,
+            passes=passes,
         ),
-        SiteHost(Site("encoder", index, "feed_forward", tuple(feed_forward)), feed_forward),
-        SiteHost(Site("encoder", index, "norm", tuple(norms)), norms),
+        SiteHost(
+            Site("encoder", index, "feed_forward", tuple(feed_forward)),
+            feed_forward,
+            passes=passes,
+        ),
+        SiteHost(Site("encoder", index, "norm", tuple(norms)), norms, passes=passes),
     ]

@@ -10,15 +10,14 @@ Counted for each row with the mean number of tokens, two FLOPs for a multiplicat
 T are the tokens of the stack, S those that are attended to, d the width of all heads. The frozen
 weights have no gradient of their own. A layer below the lowest adapted one has no backward pass;
 an adapted layer of an encoder needs that of all layers above it, of the whole decoder, and of the
-decoder's keys and values. Norms, activations and embeddings are left out. The lowest adapted layer
-counts in full, though the pass may end within it.
+decoder's keys and values. Norms, activations and embeddings, with what maps their width to that of
+the layers, are left out. The lowest adapted layer counts in full, though the pass may end within it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
@@ -80,7 +79,7 @@ def resource(
     backward: dict[Layer, float] = defaultdict(float)
     memory = 0.0
     for host in backbone.hosts:
-        ahead, back, kept = _passes(host, tokens)
+        ahead, back, kept = (host.passes * one for one in _one_pass(host, tokens))
         forward[layer_of(host.site)] += ahead
         backward[layer_of(host.site)] += back
         memory += kept
@@ -103,7 +102,7 @@ def _below(layer: Layer, layers: Sequence[Layer], crossed: bool) -> list[Layer]:
     return own
 
 
-def _passes(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
+def _one_pass(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
     """Return the FLOPs of a site: forward, backward, and backward into an encoder's output."""
     if host.site.part == "norm":
         return 0.0, 0.0, 0.0
@@ -119,15 +118,17 @@ def _passes(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
             attended += 2 * weight.numel() * other
         else:
             own += 2 * weight.numel() * here
-    queries = host.modules.get("q")
-    width = 0 if queries is None else _outputs(queries)
-    attention = 4 * here * other * width
+    attention = 4 * here * other * _width(host)
     into = attended + attention
     return own + attended + attention, own + attention + (0 if crossed else into), into * crossed
 
 
-def _outputs(module: Any) -> int:
-    return int(module.out_features if hasattr(module, "out_features") else module.nf)
+def _width(host: SiteHost) -> int:
+    """Return the width of all heads of an attention; 0 for any other part."""
+    if not host.site.resolve(["q"]):
+        return 0
+    _, place = host.outputs("q")
+    return place.stop - place.start
 
 
 def _ends(backbone: Backbone, tokens: Tokens) -> tuple[float, float]:
@@ -138,26 +139,24 @@ def _ends(backbone: Backbone, tokens: Tokens) -> tuple[float, float]:
     return words, 2.0 * backbone.num_head_parameters
 
 
-def meter(cost: Cost, tokens: Tokens, rows: int) -> Meter:
+def meter(backbone: Backbone, cost: Cost, tokens: Tokens, rows: int) -> Meter:
     """Return what inserting something adds to a training; arguments as of :func:`resource`."""
+    passes = {host.site: host.passes for host in backbone.hosts}
 
     def flops(site: Site, method: str, modules: tuple[str, ...], size: int) -> float:
         crossed = site.part == "cross_attention"
         here = max(tokens.values()) if crossed else tokens[site.stack]
-        return float(_INSERTED * cost(site, method, modules, size) * here * rows)
+        inserted = _INSERTED * cost(site, method, modules, size) * passes[site]
+        return float(inserted * here * rows)
 
     return flops
 
 
 def lora_everywhere(sites: Sequence[Site]) -> list[Choice]:
     """Return what a share of the FLOPs refers to: LoRA at every site, on its usual modules."""
-    usual = method_facts()["lora"].modules
-    found = []
-    for site in sites:
-        modules = tuple(name for name in usual.get(site.part, ()) if name in site.modules)
-        if modules:
-            found.append(Choice(site.id, "lora", REFERENCE_RANK, modules))
-    return found
+    lora = method_facts()["lora"]
+    at = {site.id: lora.modules_at(site) for site in sites}
+    return [Choice(id_, "lora", REFERENCE_RANK, modules) for id_, modules in at.items() if modules]
 
 
 def backward(counted: Resource, choices: Sequence[Choice], sites: Mapping[str, Site]) -> float:

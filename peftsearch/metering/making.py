@@ -75,7 +75,7 @@ def _training(
     config: RunConfig, backbone: Backbone, cost: Cost, tokens: flops.Tokens
 ) -> tuple[Resource, Meter]:
     rows = config.retrain.steps * config.retrain.batch_size
-    meter = flops.meter(cost, tokens, rows)
+    meter = flops.meter(backbone, cost, tokens, rows)
     counted = flops.resource(backbone, tokens, rows, math.inf, "")
     if config.limits.train_flops is None:
         return counted, meter

@@ -37,6 +37,7 @@ class SiteHost:
             order of :data:`peftsearch.site.FUSED`; equal shares by default.
         rows_alike: Whether all rows of a batch must run the same here, because a map also sees
             input that is no row of the batch.
+        passes: How often a forward pass of the model goes through it.
     """
 
     site: Site
@@ -46,6 +47,7 @@ class SiteHost:
     key_norm: nn.Module | None = None
     widths: tuple[int, ...] = ()
     rows_alike: bool = False
+    passes: int = 1
     anchors: Mapping[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:
