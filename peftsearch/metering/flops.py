@@ -128,7 +128,7 @@ def _width(host: SiteHost) -> int:
     if not host.site.resolve(["q"]):
         return 0
     _, place = host.outputs("q")
-    return place.stop - place.start
+    return int(place.stop - place.start)
 
 
 def _ends(backbone: Backbone, tokens: Tokens) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def _random(seed: int) -> BaseSampler:
 
 def _cmaes(seed: int) -> BaseSampler:
     try:
-        import cmaes  # type: ignore[import-not-found]  # noqa: F401  Optuna imports it too late
+        import cmaes  # noqa: F401  Optuna imports it too late
     except ModuleNotFoundError:
         raise MissingError("cmaes is not installed.", "pip install cmaes") from None
     return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
