@@ -11,7 +11,8 @@ T are the tokens of the stack, S those that are attended to, d the width of all 
 weights have no gradient of their own. A layer below the lowest adapted one has no backward pass;
 an adapted layer of an encoder needs that of all layers above it, of the whole decoder, and of the
 decoder's keys and values. Norms, activations and embeddings, with what maps their width to that of
-the layers, are left out. The lowest adapted layer counts in full, though the pass may end within it.
+the layers, are left out. The lowest adapted layer counts in full, though the pass may end within
+it.
 """
 
 from __future__ import annotations
