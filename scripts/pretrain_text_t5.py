@@ -4,9 +4,9 @@ r"""Make a small T5 of one's own from the texts of a data set, to have a seq2seq
         --columns meaning_representation,human_reference
 
 Learns a vocabulary of word pieces from the training rows (``train.jsonl`` or ``train.jsonl.gz``
-of the folder), then spans of single texts that were left out (T5's denoising, Raffel et al. 2020,
-section 3.1.4: 15 % of the tokens, three in a row). A text of one column is never seen beside that
-of another, so nothing of the task itself is learned.
+of the folder), then to write single texts of which spans were left out (text infilling, Lewis et
+al. 2020, BART, section 2.2: spans of three tokens, a third of the text, each replaced by one mark).
+A text of one column is never seen beside that of another, so nothing of the task itself is learned.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-SENTINELS = [f"<extra_id_{i}>" for i in range(20)]
-PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
+SPECIAL = PAD, EOS, UNK, GAP = "<pad>", "</s>", "<unk>", "<mask>"
+END, MASK = 1, 3
 IGNORED = -100
 
 
@@ -43,20 +43,19 @@ def read_texts(folder: Path, columns: Sequence[str]) -> list[str]:
 
 
 def build_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
-    """Learn byte pairs: pad 0, end 1, unknown 2, sentinels, pieces."""
+    """Learn byte pairs: pad 0, end 1, unknown 2, gap 3, pieces."""
     tokenizer = Tokenizer(models.BPE(unk_token=UNK))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    special = [PAD, EOS, UNK, *SENTINELS]
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(SPECIAL))
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, 1)]
+        single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, END)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, unk_token=UNK,
-        additional_special_tokens=SENTINELS, model_max_length=512,
+        mask_token=GAP, model_max_length=512,
     )  # fmt: skip
 
 
@@ -70,26 +69,26 @@ def build_model(vocab_size: int) -> T5ForConditionalGeneration:
     return T5ForConditionalGeneration(config)
 
 
-def denoised(ids: Sequence[int], rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Leave spans out of a text; return what is left and what was left out, sentinels between."""
-    spans = max(1, round(0.15 * len(ids) / 3))
-    starts = np.sort(rng.choice(len(ids), size=min(spans, len(ids)), replace=False))
-    source: list[int] = []
-    target: list[int] = []
-    at = 0
-    for k, start in enumerate(starts[: len(SENTINELS)]):
-        begin = max(int(start), at)
-        source += [*ids[at:begin], 3 + k]
-        target += [3 + k, *ids[begin : begin + 3]]
-        at = begin + 3
-    return [*source, *ids[at:], 1], [*target, 1]
+def with_gaps(ids: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Replace a third of a text, in spans, by marks."""
+    spans = max(1, len(ids) // 9)
+    starts = set(rng.choice(len(ids), size=spans, replace=False).tolist())
+    found: list[int] = []
+    left = 0
+    for place, token in enumerate(ids):
+        if place in starts and not left:
+            found.append(MASK)
+            left = 3
+        if not left:
+            found.append(token)
+        left = max(0, left - 1)
+    return found
 
 
 def batch(rows: Sequence[Sequence[int]], rng: np.random.Generator) -> dict[str, torch.Tensor]:
-    """Return a batch of denoised texts."""
-    pairs = [denoised(row, rng) for row in rows]
-    sources = [torch.tensor(source) for source, _ in pairs]
-    targets = [torch.tensor(target) for _, target in pairs]
+    """Return a batch of texts with gaps, and the whole texts as labels."""
+    sources = [torch.tensor([*with_gaps(row, rng), END]) for row in rows]
+    targets = [torch.tensor([*row, END]) for row in rows]
     padded = torch.nn.utils.rnn.pad_sequence(sources, batch_first=True)
     labels = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORED)
     return {"input_ids": padded, "attention_mask": (padded != 0).long(), "labels": labels}
@@ -102,7 +101,7 @@ def main() -> None:
     parser.add_argument("--columns", required=True, help="columns with texts, with commas")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vocabulary", type=int, default=1500)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=4000)
     typed = parser.parse_args()
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -66,7 +66,7 @@ def _check(options: Mapping[str, Any]) -> None:
     if wanted not in (["score"], ["score", "parameters"]):
         message = f'--objectives "{options["objectives"]}" is not known.'
         raise ConfigError(message, "Use score, or score,parameters.")
-    from peftsearch.tune.samplers import PRUNERS, SAMPLERS
+    from peftsearch.tune.samplers import PRUNERS, SAMPLERS, made
 
     require_known(options["sampler"], list(SAMPLERS), "--sampler")
     pruner = options["pruner"]
@@ -77,7 +77,7 @@ def _check(options: Mapping[str, Any]) -> None:
         raise ConfigError(message, "Use --pruner none, or --objectives score.")
     if len(wanted) > 1 and options["sampler"] == "cmaes":
         raise ConfigError("--sampler cmaes has one objective.", "Use --sampler tpe or nsga2.")
-    SAMPLERS[options["sampler"]](0)  # says now if something is not installed
+    made(SAMPLERS[options["sampler"]], 0)  # says now if something is not installed
 
 
 def _tuned(

@@ -52,6 +52,13 @@ SAMPLERS: Mapping[str, Make] = {
 }
 
 
+def made(make: Make, seed: int) -> BaseSampler:
+    """Make a sampler of a seed; that parts of Optuna 4 may change is no news for its users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return make(seed)
+
+
 class Seeded(BaseSampler):
     """A sampler that is made anew for every trial, from the study's seed and the trial's number.
 
@@ -65,9 +72,7 @@ class Seeded(BaseSampler):
         self._current: tuple[int, BaseSampler] | None = None
 
     def _fresh(self, *names: str | int) -> BaseSampler:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return self._make(derive(self._seed, "tune", *names))
+        return made(self._make, derive(self._seed, "tune", *names))
 
     def _of(self, trial: FrozenTrial) -> BaseSampler:
         if self._current is None or self._current[0] != trial.number:

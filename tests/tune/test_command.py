@@ -69,6 +69,7 @@ def test_the_command_of_one_more_worker(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_password_is_printed_or_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed: peftsearch[postgres]")
     url = "postgresql://me:hunter2@127.0.0.1:1/x"
     code, out, err = call(monkeypatch, "--storage", url, "--print-worker-command")
     assert code == 0
