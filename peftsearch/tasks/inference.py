@@ -118,7 +118,7 @@ def infer(
     if wishes.kind in LIKELIHOOD_KINDS:
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
     label = wishes.label_column or _label_column(name, columns)
-    kind = _of_content(wishes.kind or _kind(name, label, columns), columns)
+    kind = _of_content(wishes.kind or _kind(name, label, columns), label, columns)
     if kind not in KINDS or kind == "choice":
         known = [k for k in KINDS if k != "choice"]
         raise ConfigError(
@@ -209,9 +209,9 @@ def _kind(name: str, label: str, columns: Mapping[str, Column]) -> str:
     )
 
 
-def _of_content(kind: str, columns: Mapping[str, Column]) -> str:
+def _of_content(kind: str, label: str, columns: Mapping[str, Column]) -> str:
     """Return the kind for images, where there are no texts that could be classified."""
-    types = {column.type for column in columns.values()}
+    types = {column.type for name, column in columns.items() if name != label}
     pictures = kind == "classification" and "image" in types and "text" not in types
     return "image-classification" if pictures else kind
 
