@@ -17,6 +17,8 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoModelForZeroShotImageClassification,
+    AutoProcessor,
     AutoTokenizer,
 )
 from transformers.utils import logging
@@ -33,15 +35,19 @@ from peftsearch.errors import ConfigError, MissingError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
 
-#: Class of a model by what its head answers for: the whole text, each token, a span, or an image.
+#: Class of a model by what its head answers for: the whole text, each token, a span, an image, or
+#: whether an image and a text belong together.
 HEADS: dict[str, type[Any]] = {
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
     "image": AutoModelForImageClassification,
+    "pair": AutoModelForZeroShotImageClassification,
 }
 #: What models read for such a head, where it is not text alone: these are of any architecture.
-_READ = {"image": "images"}
+_READ = {"image": "images", "pair": "images beside texts"}
+#: What reads these.
+_READERS: dict[str, type[Any]] = {"image": AutoImageProcessor, "pair": AutoProcessor}
 
 
 def source_of(name: str) -> str:
@@ -67,23 +73,24 @@ def load_reader(name: str, head: str = "sequence") -> Any:
 
     Args:
         name: As for :func:`load_model`.
-        head: Key of :data:`HEADS`: a tokenizer, or for ``image`` an image processor. That computes
-            with Pillow wherever it can, so that pixels are the same with and without torchvision.
+        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``pair`` a
+            processor that holds both. Images are computed with Pillow wherever that can be, so
+            that pixels are the same with and without torchvision.
 
     Raises:
         MissingError: It is not there, or needs a package that is not installed.
     """
     source = source_of(name)
-    if head == "image":
-        return hub_call(source, lambda: _images(source))
+    if head in _READERS:
+        return hub_call(source, lambda: _with_images(source, _READERS[head]))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
-def _images(source: str) -> Any:
-    """Load an image processor."""
+def _with_images(source: str, cls: Any) -> Any:
+    """Load an image processor, or a processor that holds one."""
     try:
         with quiet():
-            return AutoImageProcessor.from_pretrained(source, backend="pil")
+            return cls.from_pretrained(source, backend="pil")
     except ImportError as error:
         message = f'the image processor of "{source}" needs a package that is not installed.'
         raise MissingError(message, "pip install torchvision") from error

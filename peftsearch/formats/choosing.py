@@ -6,7 +6,7 @@ The rule, for ``format: auto``:
 kind of task        encoder             encoder-decoder  decoder
 ==================  ==================  ===============  =========================
 classification      head                text             text
-image-class.        head                refused          refused
+image-...           head                refused          refused
 regression          head                text             head
 choice              head                text             text, with label words
 tagging             head                refused          refused
@@ -16,7 +16,8 @@ language-modelling  refused             refused          text
 chat                refused             refused          text
 ==================  ==================  ===============  =========================
 
-Images are read by models that have a class for it in transformers, whatever else they are.
+Kinds with images are for models that have a class for it in transformers, whatever else they are.
+Of image-text-retrieval the "head" is what compares the two towers, and comes with the checkpoint.
 
 ``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
 ``head`` may be asked for with a decoder in classification, ``text`` in regression.
@@ -110,12 +111,17 @@ def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
 
     That is 1 for a regression or a choice, and 2 for begin and end of an answer.
     """
-    if form_of(task, model_config, wanted) == "text":
+    if form_of(task, model_config, wanted) == "text" or task.kind == "image-text-retrieval":
         return 0
     return 2 if task.kind == "extraction" else max(1, len(task.labels))
 
 
 def head_of(task: Task) -> str:
     """Return which head an encoder needs, as a key of ``backbones.loading.HEADS``."""
-    heads = {"tagging": "tokens", "extraction": "span", "image-classification": "image"}
+    heads = {
+        "tagging": "tokens",
+        "extraction": "span",
+        "image-classification": "image",
+        "image-text-retrieval": "pair",
+    }
     return heads.get(task.kind, "sequence")

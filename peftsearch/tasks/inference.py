@@ -117,6 +117,8 @@ def infer(
             raise ConfigError(f'{name}: there is no column "{column}".', hint)
     if wishes.kind in LIKELIHOOD_KINDS:
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
+    if wishes.kind == "image-text-retrieval":
+        return _of_pairs(name, source, columns, wishes, wishes.kind)
     label = wishes.label_column or _label_column(name, columns)
     kind = _of_content(wishes.kind or _kind(name, label, columns), label, columns)
     if kind not in KINDS or kind == "choice":
@@ -170,6 +172,27 @@ def _of_whole_texts(
         label_column=column,
         metrics=DEFAULTS[kind],
         max_length=512 if kind == "language-modelling" else 1024,
+        source=source,
+    )
+
+
+def _of_pairs(
+    name: str, source: Source, columns: Mapping[str, Column], wishes: Wishes, kind: str
+) -> Task:
+    """Return a task whose rows are an image and the text that belongs to it."""
+    found = wishes.text_columns or _content_columns(name, kind, "", columns)
+    if len(found) != 2:
+        raise ConfigError(
+            f"{name}: {kind} reads two columns, not {len(found)}.",
+            "Give --text-columns IMAGE,TEXT.",
+        )
+    return Task(
+        name=name,
+        description=f"{kind} of {found[0]} and {found[1]}",
+        kind=kind,
+        columns=found,
+        label_column=found[1],
+        metrics=DEFAULTS[kind],
         source=source,
     )
 

@@ -15,7 +15,10 @@ Row = dict[str, Any]
 
 #: What the columns of a kind hold, by place, for the kinds whose columns are not texts alone. The
 #: columns are called so where a task does not name them.
-HOLDS: Mapping[str, tuple[str, ...]] = {"image-classification": ("image",)}
+HOLDS: Mapping[str, tuple[str, ...]] = {
+    "image-classification": ("image",),
+    "image-text-retrieval": ("image", "text"),
+}
 #: Kinds with one label of a few for each row.
 OF_LABELS = ("classification", "image-classification")
 
@@ -62,7 +65,9 @@ class Shape:
         return tuple(as_text(row[name]) for name in (*self.columns, *self.choices))
 
     def together(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """What rows share that are never divided: their group, or all of their texts."""
+        """What rows share that are never divided: group, image of a pair, or all of their texts."""
+        if self.kind == "image-text-retrieval":
+            return (as_text(row[self.columns[0]]),)
         return tuple(row[name] for name in self.group) if self.group else self.text(row)
 
 

@@ -95,6 +95,7 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
         r"|^deberta\.encoder\.LayerNorm$|\.global_input_layer_norm$"
         r"|^score$|^model\.(norm|final_layernorm)$|^transformer\.ln_f$|project_(in|out)$"
         r"|^\w+\.layernorm$|\.downsample\.reduction$"
+        r"|_projection$|_model\.(head\b|(final|pre|post)_)"
     )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
