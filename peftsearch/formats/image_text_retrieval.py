@@ -24,6 +24,9 @@ from peftsearch.tasks.answers import Embedded, Pair, Ranks
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
+#: What the towers of texts read; some tokenizers give more.
+_TOKENS = ("input_ids", "attention_mask")
+_IMAGE = "pixel_values"
 #: Rows that are compared with all others at once when ranks are counted.
 _AT_ONCE = 256
 
@@ -56,7 +59,11 @@ class ImageTextRetrieval:
         inputs, long = encode(self._tokenizer, [(row[text],) for row in rows], self.max_length)
         self.truncated += len(long)
         return [
-            Feature({**tokens, "pixel_values": row[image]}, 0, self.task.reference(row))
+            Feature(
+                {**{name: tokens[name] for name in _TOKENS if name in tokens}, _IMAGE: row[image]},
+                0,
+                self.task.reference(row),
+            )
             for tokens, row in zip(inputs, rows, strict=True)
         ]
 
@@ -70,14 +77,14 @@ class ImageTextRetrieval:
         ``also_right`` (batch, batch) is true where image and text of two rows belong together.
         """
         tokens = [
-            {name: value for name, value in feature.inputs.items() if name != "pixel_values"}
+            {name: value for name, value in feature.inputs.items() if name != _IMAGE}
             for feature in features
         ]
         batch = pad([self._filled(each) for each in tokens], self._fill)
-        images = [feature.inputs["pixel_values"] for feature in features]
+        images = [feature.inputs[_IMAGE] for feature in features]
         right = torch.from_numpy(right_pairs([feature.reference for feature in features]))  # type: ignore[misc]
         also = right & ~torch.eye(len(features), dtype=torch.bool)
-        return {**batch, "pixel_values": self._pixels.batch(images), "also_right": also}
+        return {**batch, _IMAGE: self._pixels.batch(images), "also_right": also}
 
     def _filled(self, tokens: dict[str, list[int]]) -> dict[str, list[int]]:
         """Fill a text up to the places that the model always has, if it does."""

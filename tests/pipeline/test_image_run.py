@@ -55,6 +55,7 @@ def test_a_run_of_a_vit_to_a_checkpoint_that_transformers_loads(
     assert all(check["verified"] for check in result.summary["exports"].values())
     test = json.loads((out / "retrain/seed-0/metrics.json").read_text())["test"]
     assert list(test) == ["accuracy", "macro_f1"]
+    assert AutoImageProcessor.from_pretrained(out / "export" / "native").size["height"] == 8
     # The merged export by itself classifies as the run says, with the processor beside it.
     merged = out / "export" / "merged"
     model = AutoModelForImageClassification.from_pretrained(merged).eval()

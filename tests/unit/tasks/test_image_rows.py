@@ -176,6 +176,17 @@ def test_a_table_beside_files_names_each(tmp_path: Path) -> None:
     assert '"file_name" is None' in refusal(folder)
 
 
+def test_the_class_is_the_first_folder(tmp_path: Path) -> None:
+    folder = classes(tmp_path)
+    deeper = folder / "train/dog/from/elsewhere"
+    deeper.mkdir(parents=True)
+    (deeper / "9.PNG").write_bytes(content(9000))
+    (folder / "train/dog/.hidden").write_text("x")
+    data = load(TASK, folder)
+    assert data.counts is not None
+    assert data.counts.labels["train"] == {"cat": 20, "dog": 21}
+
+
 def test_other_folders_are_no_splits(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/a.txt").write_text("x")
