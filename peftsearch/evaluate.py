@@ -11,6 +11,7 @@ from peftsearch.devices.sharding import is_sharded
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import settled
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
@@ -25,7 +26,7 @@ def predictions(
     model.eval()
     found: list[Answer] = []
     # Rows of like length together: less padding, the same predictions.
-    order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
+    order = sorted(range(len(features)), key=lambda i: features[i].length)
     own = order if is_sharded(model) else order[ranks.rank() :: ranks.size()]
     for start in range(0, len(own), _BATCH):
         rows = [features[i] for i in own[start : start + _BATCH]]
@@ -36,7 +37,8 @@ def predictions(
     placed: dict[int, Answer] = {}
     for part in ranks.gathered(dict(zip(own, found, strict=True))):
         placed |= part
-    return [placed[i] for i in range(len(features))]
+    every = [placed[i] for i in range(len(features))]
+    return settled(task_format, every, [feature.reference for feature in features])
 
 
 def score(

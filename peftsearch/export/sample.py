@@ -16,20 +16,29 @@ _KINDS = (
     "ForSequenceClassification",
     "ForTokenClassification",
     "ForQuestionAnswering",
+    "ForImageClassification",
+    "ForImageClassificationWithTeacher",
+    "CLIPModel",
+    "SiglipModel",
     "ForCausalLM",
     "LMHeadModel",
 )
 
 
 def sample_inputs(model: Any) -> dict[str, Tensor] | None:
-    """Return a padded batch of drawn token ids; ``None`` for models with other inputs.
+    """Return a padded batch of drawn token ids, or images, or both; ``None`` for other models.
 
     Every row ends in the end token, which encoder-decoders with a head for labels read.
     """
     if not type(model).__name__.endswith(_KINDS):
         return None
-    config = model.config
+    config, images = model.config, dict[str, Tensor]()
     generator = torch.Generator().manual_seed(0)
+    if model.main_input_name == "pixel_values":
+        return {"pixel_values": _images(getattr(config, "vision_config", config), generator)}
+    if hasattr(config, "vision_config"):
+        images = {"pixel_values": _images(config.vision_config, generator)}
+        config = config.text_config
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
     ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)
     if end is not None:
@@ -42,8 +51,17 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
             ids[row, length - 1] = end
     pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
     batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
+    if images:
+        return {**batch, **images}
     if config.is_encoder_decoder and not head_prefixes(model):
         start = torch.full((_ROWS, 1), config.decoder_start_token_id or 0)
         rest = torch.randint(_FIRST, config.vocab_size, (_ROWS, 3), generator=generator)
         batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
     return batch
+
+
+def _images(config: Any, generator: torch.Generator) -> Tensor:
+    """Draw images (rows, channels, height, width) of the size that a model takes."""
+    size = config.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return torch.randn((_ROWS, config.num_channels, height, width), generator=generator)

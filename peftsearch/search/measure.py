@@ -24,6 +24,7 @@ from peftsearch.session import Session, seed_torch
 from peftsearch.supernet.gates import one_hot
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import settled
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
@@ -120,7 +121,7 @@ class _Meter:
         self.task, self.format = task, task_format
         self.model = supernet.backbone.model.eval()
         # Rows of like length together: less padding, the same scores.
-        rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
+        rows = sorted(features, key=lambda feature: feature.length)
         cut = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
         self.batches = [session.to_device(task_format.collate(part)) for part in cut]
         self.sizes = [len(part) for part in cut]
@@ -153,6 +154,7 @@ class _Meter:
                     mean = float(self.format.loss(self.model, batch))
             total += mean * size
         if scored:
-            score = metrics.score(self.task.metrics, self.references, answers)[self.task.metric]
+            said = settled(self.format, answers, self.references)
+            score = metrics.score(self.task.metrics, self.references, said)[self.task.metric]
         cost = cost_of(self.supernet.space, candidates)
         return Sample(tuple(candidates), cost, total / len(self.references), score)

@@ -15,7 +15,7 @@ from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.micro.lexicon import Split
-from peftsearch.tasks.answers import Answer, Grouped, Texts
+from peftsearch.tasks.answers import Answer, Grouped, Pair, Texts
 from peftsearch.tasks.counting import Counts, count, missing_labels
 from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_hidden
 from peftsearch.tasks.splitting import divide, pick
@@ -23,6 +23,7 @@ from peftsearch.tasks.tables import Tables
 
 KINDS = (
     "classification",
+    "image-classification",
     "regression",
     "generation",
     "choice",
@@ -30,6 +31,7 @@ KINDS = (
     "extraction",
     "language-modelling",
     "chat",
+    "image-text-retrieval",
 )
 #: Kinds that are scored by how likely the right tokens are.
 LIKELIHOOD_KINDS = ("language-modelling", "chat")
@@ -92,7 +94,8 @@ class Task:
         kind: One of :data:`KINDS`. ``choice`` picks one of several texts of the row, ``tagging``
             gives every word a label, ``extraction`` finds the answer to a question in a text.
         columns: Text columns, in order; encoders read all but the last as one text. For tagging
-            the one with the list of words; for extraction question and context.
+            the one with the list of words; for extraction question and context. Of some kinds
+            they hold images or sounds, see :data:`peftsearch.tasks.shapes.HOLDS`.
         label_column: Column with the label id, with the number for regression, with the text (or
             the list of right texts) to write for generation, with the index of the right choice
             or the list of right ones, with the list of tags, or with the answers; the text column
@@ -173,6 +176,8 @@ class Task:
     def reference(self, row: Row) -> Answer:
         """Return what is right for a row, as the metrics want it."""
         label = row[self.label_column]
+        if self.kind == "image-text-retrieval":
+            return Pair(str(row[self.columns[0]]), row[self.columns[1]])
         if self.kind == "extraction":
             return Texts(tuple(label["text"]))
         if self.kind == "tagging":
@@ -264,7 +269,8 @@ def load(
             "Give a folder: --data DIR, or a line data: in the task file.",
         )
     raw = _prepared(_read(source, task), task)
-    shape = task.shape
+    folder = source.path if isinstance(source, Folder) else None
+    shape = replace(task.shape, folder=folder)
     problems: list[ConfigError] = []
     train = checked_rows(raw.train, shape, problems, raw.empty_text)
     test = checked_rows(raw.test, shape, problems, raw.empty_text)
@@ -374,4 +380,4 @@ def _fingerprint(train: list[Row], test: list[Row], more: Mapping[str, list[Row]
 
 
 def _canonical(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+    return json.dumps(row, sort_keys=True, ensure_ascii=True, default=str).encode() + b"\n"

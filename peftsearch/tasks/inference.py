@@ -6,14 +6,17 @@ what has one meaning is concluded; for the rest an error says what to give. Pure
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.base import KINDS, LIKELIHOOD_KINDS, Source, Task
+from peftsearch.tasks.media import SUFFIXES
 from peftsearch.tasks.metrics import DEFAULTS
+from peftsearch.tasks.shapes import HOLDS, OF_LABELS
 
 #: What label columns are called, where their type does not tell them.
 _LABELS = ("label", "labels", "target", "score", "tags", "ner_tags", "answers", "summary")
@@ -46,7 +49,7 @@ class Column:
 
     Attributes:
         type: ``text``, ``label``, ``integer``, ``number``, ``boolean``, ``texts``, ``labels``,
-            ``answers`` or ``other``.
+            ``answers``, ``image`` or ``other``.
         names: Names of the labels by id, where the data set has them.
     """
 
@@ -68,10 +71,11 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
 
 
 def _type(values: Sequence[Any]) -> str:
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "boolean": lambda v: isinstance(v, bool),
         "integer": lambda v: isinstance(v, int) and not isinstance(v, bool),
         "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+        **{kind: partial(_is_file, suffixes=SUFFIXES[kind]) for kind in SUFFIXES},
         "text": lambda v: isinstance(v, str),
         "texts": lambda v: isinstance(v, list) and all(isinstance(x, str) for x in v),
         "labels": lambda v: isinstance(v, list) and all(isinstance(x, int) for x in v),
@@ -80,6 +84,12 @@ def _type(values: Sequence[Any]) -> str:
     if not values:
         return "other"
     return next((name for name, check in checks.items() if all(map(check, values))), "other")
+
+
+def _is_file(value: Any, suffixes: tuple[str, ...]) -> bool:
+    """Whether a value names a file with one of these endings, alone or beside its bytes."""
+    path = value.get("path") if isinstance(value, Mapping) else value
+    return isinstance(path, str) and path.lower().endswith(suffixes)
 
 
 def infer(
@@ -107,8 +117,10 @@ def infer(
             raise ConfigError(f'{name}: there is no column "{column}".', hint)
     if wishes.kind in LIKELIHOOD_KINDS:
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
+    if wishes.kind == "image-text-retrieval":
+        return _of_pairs(name, source, columns, wishes, wishes.kind)
     label = wishes.label_column or _label_column(name, columns)
-    kind = wishes.kind or _kind(name, label, columns)
+    kind = _of_content(wishes.kind or _kind(name, label, columns), label, columns)
     if kind not in KINDS or kind == "choice":
         known = [k for k in KINDS if k != "choice"]
         raise ConfigError(
@@ -126,7 +138,7 @@ def infer(
         label_column=label,
         labels=labels,
         label_words=labels if kind == "classification" else (),
-        template=" ".join([short, *(f"{column}: {{{column}}}" for column in texts)]),
+        template="" if kind in HOLDS else " ".join([short, *(f"{c}: {{{c}}}" for c in texts)]),
         metrics=DEFAULTS[kind],
         max_length=384 if kind == "extraction" else 128,
         source=source,
@@ -160,6 +172,27 @@ def _of_whole_texts(
         label_column=column,
         metrics=DEFAULTS[kind],
         max_length=512 if kind == "language-modelling" else 1024,
+        source=source,
+    )
+
+
+def _of_pairs(
+    name: str, source: Source, columns: Mapping[str, Column], wishes: Wishes, kind: str
+) -> Task:
+    """Return a task whose rows are an image and the text that belongs to it."""
+    found = wishes.text_columns or _content_columns(name, kind, "", columns)
+    if len(found) != 2:
+        raise ConfigError(
+            f"{name}: {kind} reads two columns, not {len(found)}.",
+            "Give --text-columns IMAGE,TEXT.",
+        )
+    return Task(
+        name=name,
+        description=f"{kind} of {found[0]} and {found[1]}",
+        kind=kind,
+        columns=found,
+        label_column=found[1],
+        metrics=DEFAULTS[kind],
         source=source,
     )
 
@@ -199,9 +232,18 @@ def _kind(name: str, label: str, columns: Mapping[str, Column]) -> str:
     )
 
 
+def _of_content(kind: str, label: str, columns: Mapping[str, Column]) -> str:
+    """Return the kind for images, where there are no texts that could be classified."""
+    types = {column.type for name, column in columns.items() if name != label}
+    pictures = kind == "classification" and "image" in types and "text" not in types
+    return "image-classification" if pictures else kind
+
+
 def _text_columns(
     name: str, kind: str, label: str, columns: Mapping[str, Column]
 ) -> tuple[str, ...]:
+    if kind in HOLDS:
+        return _content_columns(name, kind, label, columns)
     wanted = "texts" if kind == "tagging" else "text"
     found = [n for n, column in columns.items() if column.type == wanted and n != label]
     if kind == "extraction" and {"question", "context"} <= set(found):
@@ -215,10 +257,26 @@ def _text_columns(
     )
 
 
+def _content_columns(
+    name: str, kind: str, label: str, columns: Mapping[str, Column]
+) -> tuple[str, ...]:
+    """Return the columns that hold what a kind reads: of that type, or else called like it."""
+    found = []
+    for content in HOLDS[kind]:
+        typed = [n for n, column in columns.items() if column.type == content and n != label]
+        if len(typed) != 1:
+            typed = [content] if content in columns else []
+        if not typed:
+            message = f"{name}: it is not clear which column is the {content}; there are "
+            raise ConfigError(f"{message}{_shown(columns)}.", "Give --text-columns NAME.")
+        found += typed
+    return tuple(found)
+
+
 def _label_names(
     name: str, kind: str, label: str, column: Column, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    if kind not in ("classification", "tagging"):
+    if kind not in (*OF_LABELS, "tagging"):
         return ()
     if column.names:
         return column.names

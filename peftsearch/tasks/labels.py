@@ -190,6 +190,7 @@ def conversation_of(value: Any, record: Record, shape: Shape) -> str:
 
 READERS: dict[str, Callable[[Any, Record, Shape], Any]] = {
     "classification": _label_id,
+    "image-classification": _label_id,
     "regression": _number,
     "generation": _target,
     "choice": _choice,
@@ -197,5 +198,6 @@ READERS: dict[str, Callable[[Any, Record, Shape], Any]] = {
     "extraction": _answers,
     "language-modelling": _whole,
     "chat": conversation_of,
+    "image-text-retrieval": _whole,
 }
 """How the label of each kind of task is read."""

@@ -14,11 +14,12 @@ from typing import Any
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.answers import Answer, Grouped, Tags, Texts
+from peftsearch.tasks.answers import Answer, Grouped, Pair, Tags, Texts
 from peftsearch.tasks.generation_metrics import bleu, chrf, rouge1, rouge2, rougel
 from peftsearch.tasks.group_metrics import group_exact_match
 from peftsearch.tasks.likelihood_metrics import LOWER_IS_BETTER, log_likelihood, perplexity
 from peftsearch.tasks.qa_metrics import squad_exact_match, squad_f1
+from peftsearch.tasks.retrieval_metrics import RETRIEVAL_METRICS
 from peftsearch.tasks.tag_metrics import entity_f1, tag_f1, word_accuracy
 from peftsearch.tasks.text_metrics import (
     best_of,
@@ -140,12 +141,14 @@ METRICS: dict[str, Callable[..., float]] = {
     **TAG_METRICS,
     **GROUP_METRICS,
     **LIKELIHOOD_METRICS,
+    **RETRIEVAL_METRICS,
 }
 
 _LABELS = ("accuracy", "f1", "macro_f1", "matthews")
 _OF_TEXTS = (*TEXT_METRICS, *ANSWER_METRICS)
 FITTING: dict[str, tuple[str, ...]] = {
     "classification": (*_LABELS, *GROUP_METRICS),
+    "image-classification": _LABELS,
     "regression": ("pearson", "spearman"),
     "generation": _OF_TEXTS,
     "choice": ("accuracy", "squad_f1", "squad_exact_match"),
@@ -153,12 +156,14 @@ FITTING: dict[str, tuple[str, ...]] = {
     "extraction": ("squad_f1", "squad_exact_match"),
     "language-modelling": tuple(LIKELIHOOD_METRICS),
     "chat": tuple(LIKELIHOOD_METRICS),
+    "image-text-retrieval": tuple(RETRIEVAL_METRICS),
 }
 """The metrics of each kind of task."""
 
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
+    "image-classification": ("accuracy", "macro_f1"),
     "regression": ("pearson", "spearman"),
     "generation": ("edit_similarity", "exact_match"),
     "choice": ("accuracy",),
@@ -166,6 +171,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "extraction": ("squad_f1", "squad_exact_match"),
     "language-modelling": ("log_likelihood", "perplexity"),
     "chat": ("log_likelihood", "perplexity"),
+    "image-text-retrieval": tuple(RETRIEVAL_METRICS),
 }
 """The metrics of a task that names none."""
 
@@ -218,6 +224,8 @@ def _fitting(references: Sequence[Answer]) -> tuple[str, tuple[str, ...]]:
         return "texts", _OF_TEXTS
     if isinstance(first, tuple):
         return "tags", tuple(TAG_METRICS)
+    if isinstance(first, Pair):
+        return "pairs", tuple(RETRIEVAL_METRICS)
     if isinstance(first, Grouped):
         return "labels in groups", (*_LABELS, *GROUP_METRICS)
     return "labels or numbers", tuple(NUMBER_METRICS)
