@@ -19,6 +19,7 @@ import torch
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
+from peftsearch.backbones.checkpointing import require_checkpointing
 from peftsearch.backbones.loading import sketch_backbone
 from peftsearch.config import RunConfig
 from peftsearch.formats.label_words import words_of
@@ -100,7 +101,12 @@ def planned_memory(asked: Asked, backbone: Backbone) -> dict[str, Any]:
     Args:
         asked: What is planned for.
         backbone: The backbone on the meta device.
+
+    Raises:
+        ConfigError: Checkpointing is asked for, and the model has none.
     """
+    if asked.config.gradient_checkpointing:
+        require_checkpointing(backbone.model)
     config, passes = asked.config, _Passes(asked)
     frozen = frozen_bytes(backbone.model, config.precision, config.load_in)
     head = backbone.num_head_parameters

@@ -30,7 +30,7 @@ from peftsearch.supernet.gates import PricedGates
 from peftsearch.supernet.supernet import Bank, Supernet
 
 #: Layers of each stack on which architectures are compared.
-_LAYERS = 2
+_LAYERS = 1
 
 
 @dataclass(frozen=True)
