@@ -49,8 +49,9 @@ def test_every_term_adds_up(decoder: Path) -> None:
         assert stage["optimiser"] == 2 * stage["gradients"] == 2 * stage["trained_weights"]
     assert memory["total"] == max(stage["total"] for stage in memory["stages"].values())
     assert memory["stages"]["search"]["gates"] > 0
-    assert memory["stages"]["search"]["trained_weights"] > (
-        memory["stages"]["retrain"]["trained_weights"]
+    assert (
+        memory["stages"]["search"]["trained_weights"]
+        > (memory["stages"]["retrain"]["trained_weights"])
     )
 
 
