@@ -28,11 +28,15 @@ def predictions(
     # Rows of like length together: less padding, the same predictions.
     order = sorted(range(len(features)), key=lambda i: features[i].length)
     own = order if is_sharded(model) else order[ranks.rank() :: ranks.size()]
-    for start in range(0, len(own), _BATCH):
-        rows = [features[i] for i in own[start : start + _BATCH]]
+
+    def predict(place: range) -> list[Answer]:
+        rows = [features[own[i]] for i in place]
         batch = session.to_device(task_format.collate(rows))
         with session.accelerator.autocast():
-            found.extend(task_format.predict(model, batch))
+            return list(task_format.predict(model, batch))
+
+    for _, answers in session.portions.each(len(own), _BATCH, predict):
+        found.extend(answers)
     # By the number of the row, so that nothing is padded to equal shares or counted twice.
     placed: dict[int, Answer] = {}
     for part in ranks.gathered(dict(zip(own, found, strict=True))):

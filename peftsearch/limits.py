@@ -23,17 +23,25 @@ _BYTES = {"": 1, "B": 1, "k": 10**3, "kB": 10**3, "KB": 10**3, "KiB": 2**10,
 _NUMBER = r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
 
 
+def size_in_bytes(text: str) -> int | None:
+    """Read a number of bytes, >= 1, e.g. ``200k``, ``2MB``, ``1.5 MiB``; ``None`` if it is none."""
+    match = re.fullmatch(rf"{_NUMBER}\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2] not in _BYTES:
+        return None
+    return int(float(match[1]) * _BYTES[match[2]]) or None
+
+
 def parse_bytes(text: str) -> int:
-    """Read a size of a file, e.g. ``200k``, ``2MB``, ``1.5 MiB``.
+    """Read a size of a file.
 
     Raises:
         ConfigError: It is none.
     """
-    match = re.fullmatch(rf"{_NUMBER}\s*([A-Za-z]*)", text.strip())
-    if match is None or match[2] not in _BYTES or float(match[1]) * _BYTES[match[2]] < 1:
+    found = size_in_bytes(text)
+    if found is None:
         hint = "Examples: 200k, 2MB (10^6), 1.5MiB (2^20), 50000."
         raise ConfigError(f'limits.bytes "{text}" is not a size of a file.', hint)
-    return int(float(match[1]) * _BYTES[match[2]])
+    return found
 
 
 def parse_share(text: str, key: str) -> float | None:

@@ -10,10 +10,6 @@ from peftsearch import effort
 from peftsearch.budget import Budget, resolve
 from peftsearch.config import RunConfig
 
-#: Bytes per trained value: weight, gradient and Adam's two moments in float32.
-_TRAINED = 16
-#: Rough count of saved activations per token and layer, in units of the model's width.
-_ACTIVATIONS = 24
 #: Rows that score the race, where their number is not known without a download.
 _SELECTION = 200
 
@@ -30,6 +26,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     from peftsearch.baselines import uniform_baselines
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
+    from peftsearch.memory.planned import Asked, planned_memory
     from peftsearch.metering.planned import each_limit, planned_limits, training_flops
     from peftsearch.planned_rows import planned_rows, planned_task
     from peftsearch.workspace import build_space, given_baselines, head_for, wanted_format
@@ -45,9 +42,13 @@ def plan(config: RunConfig) -> dict[str, Any]:
     space = limits.on(kept.within(full, budget.limit), kept.choices)
     uniform = uniform_baselines(backbone.sites, cost, budget.limit, limits.beside())
     given = given_baselines(config, backbone.sites, cost, budget.limit, limits)
+    free = kept.free(budget.limit)
+    asked = Asked(config, task, outputs, head, space, free, kept.choices, uniform)
     refused = _refused(config, uniform, backbone)
     data, rows = planned_rows(config, task, backbone)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
+    seen = [*([backbone.notice] if backbone.notice else []), *(rows["notices"] if rows else ())]
+    seen += _warnings(config, full, free, uniform)
     return {
         "format": 1,
         "model": config.model,
@@ -56,7 +57,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "backbone_parameters": backbone.num_parameters,
         "head_parameters": backbone.num_head_parameters,
         "space": _space(full, space),
-        "budget": _budget(budget, full.binds(kept.free(budget.limit))),
+        "budget": _budget(budget, full.binds(free)),
         "limits": each_limit(limits, kept, full),
         "training_flops": training_flops(limits, backbone),
         "frozen": {"sites": len(kept.sites), "num_params": kept.num_params},
@@ -64,18 +65,11 @@ def plan(config: RunConfig) -> dict[str, Any]:
         "rows": rows,
         "stages": stages,
         "single_trainings": _trainings(config, stages),
-        "memory_bytes": _memory(config, backbone, space, task),
+        "memory_bytes": planned_memory(asked, backbone),
         "exports": _exports(full, backbone),
         "baselines": sorted([*uniform, *given]),
         "baselines_not_exportable": refused,
-        "warnings": [
-            *([backbone.notice] if backbone.notice else []),
-            *(rows["notices"] if rows else ()),
-            *_warnings(config, full, kept.free(budget.limit), uniform),
-            *_marked(refused),
-            *_notes(full, backbone),
-            *_not_yet(config),
-        ],
+        "warnings": [*seen, *_marked(refused), *_notes(full, backbone), *_not_yet(config)],
     }
 
 
@@ -127,35 +121,6 @@ def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
     """Return the whole run in single trainings: search and race by their limit, and the rest."""
     searched = config.trainings if config.architecture is None else 0.0
     return searched + float(sum(stage["trainings"] for stage in stages[2:]))
-
-
-def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str, Any]:
-    """Return an estimate in bytes of the search, its largest stage."""
-    from peftsearch.metering import flops
-
-    width = 2 if config.precision == "bf16" else 4
-    weights = sum(
-        max((c.num_params for c in gate.candidates if c.method == method), default=0)
-        for gate in space.gates
-        for method in {c.method for c in gate.candidates}
-    )
-    settings = backbone.model.config
-    layers = len({(s.stack, s.layer) for s in backbone.sites})
-    inputs = flops.longest(backbone, task.max_length) or {"": float(task.max_length)}
-    tokens = config.search.batch_size // config.accumulation * round(max(inputs.values()))
-    activations = tokens * layers * _width(settings) * _ACTIVATIONS * width
-    return {
-        "frozen_weights": backbone.num_parameters * width,
-        "trained_weights_and_optimiser": weights * _TRAINED,
-        "activations": activations,
-        "note": "estimate; activations at the longest input, without gradient checkpointing",
-    }
-
-
-def _width(settings: Any) -> int:
-    """Return the width of the layers; of two towers that of the wider one."""
-    towers = [getattr(settings, f"{name}_config", settings) for name in ("text", "vision")]
-    return max(int(tower.hidden_size) for tower in towers)
 
 
 def _exports(space: Any, backbone: Any) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from peftsearch import ranks
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
 from peftsearch.interrupt import Interrupt
+from peftsearch.portions import FILE, Portions
 from peftsearch.rundir import Events, RunDir
 
 
@@ -31,7 +32,8 @@ class Session:
         events: The event log.
         interrupt: Asks the loops to save and stop.
         saved: To be called after a checkpoint has been written.
-        accelerator: Device, precision and accumulation.
+        accelerator: Device and precision.
+        portions: How many rows go through the model at once.
     """
 
     config: RunConfig
@@ -40,10 +42,17 @@ class Session:
     interrupt: Interrupt
     saved: Callable[[], None] = lambda: None
     accelerator: Accelerator = field(init=False)
+    portions: Portions = field(init=False)
 
     def __post_init__(self) -> None:
         folder = self.run.file("track") if self.config.track and ranks.leads() else None
         self.accelerator = make_accelerator(self.config, folder)
+        self.portions = Portions(
+            self.run.file(FILE),
+            lambda text: self.emit("memory", "note", text=text),
+            self.config.accumulation,
+            alone=not (self.config.shard and ranks.size() > 1),
+        )
 
     def emit(self, stage: str, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -87,7 +96,6 @@ def make_accelerator(config: RunConfig, track: Path | None = None) -> Accelerato
         return Accelerator(
             cpu=device == "cpu",
             mixed_precision="bf16" if config.precision == "bf16" else "no",
-            gradient_accumulation_steps=config.accumulation,
             log_with=None if track is None else list(config.track),
             project_dir=track,
         )

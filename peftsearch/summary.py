@@ -61,6 +61,7 @@ def summarise(run: Path) -> dict[str, Any]:
             "limit": config["trainings"],
         },
         "cost": _cost(run, manifest),
+        **_micro_batch(run),
         "exports": _exports(run),
         "alerts": facts.alerts(),
         "search_seed": config["seed"],
@@ -86,6 +87,14 @@ def _limits(run: Path) -> dict[str, Any]:
     path = run / "limits.json"
     found = read_json(path) if path.is_file() else {}
     return {key: found[key] for key in ("limits", "training_flops") if key in found}
+
+
+def _micro_batch(run: Path) -> dict[str, Any]:
+    """Return the rows at once that were left when memory had run out; nothing if it never did."""
+    path = run / "micro_batch.json"
+    found = read_json(path) if path.is_file() else {}
+    rows = {key: found[key] for key in ("train", "score") if key in found}
+    return {"micro_batch": rows} if rows else {}
 
 
 def _cost(run: Path, manifest: dict[str, Any]) -> dict[str, Any]:

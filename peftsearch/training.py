@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -215,7 +214,6 @@ class _Loop:
         self.model.train()
         began = time.perf_counter()
         while self.step < end and optimiser is not None:
-            seed_torch(own_seed(derive(job.seed, "step", self.step)))
             set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
             rows = [features[i] for i in order.indices(self.step)]
             loss = self._update(optimiser, task_format, rows)
@@ -238,19 +236,24 @@ class _Loop:
 
     def _update(self, optimiser: Any, task_format: Format, rows: Sequence[Feature]) -> float:
         accelerator = self.session.accelerator
-        total = 0.0
-        for part in micro_batches(rows, self.session.config.accumulation):
-            own = slice_of(part, task_format.terms)
-            batch = self.session.to_device(task_format.collate(own.rows))
-            with accelerator.accumulate(self.model), accelerator.autocast():
-                loss = own.weighted(task_format.loss(self.model, batch))
-                total += float(loss.detach()) / self.session.config.accumulation
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    sum_gradients(self.named.values())
-                optimiser.step()
-                optimiser.zero_grad()
-        total = ranks.total(total)
+
+        def passes(portions: Sequence[range]) -> float:
+            seed_torch(own_seed(derive(self.job.seed, "step", self.step)))
+            optimiser.zero_grad()
+            total = 0.0
+            for portion in portions:
+                own = slice_of(rows, task_format.terms, portion)
+                batch = self.session.to_device(task_format.collate(own.rows))
+                with accelerator.autocast():
+                    loss = own.weighted(task_format.loss(self.model, batch))
+                    total += float(loss.detach())
+                    accelerator.backward(loss)
+            return total
+
+        total = ranks.total(self.session.portions.whole(len(rows), passes))
+        sum_gradients(self.named.values())
+        optimiser.step()
+        optimiser.zero_grad()
         if not finite(total):
             message = f"{self.job.name} diverged at step {self.step:,}: the loss is {total}."
             methods = self.job.architecture.methods
@@ -283,10 +286,3 @@ class _Loop:
 def own_seed(seed: int) -> int:
     """Return the seed of what each process draws for itself: dropout of its own rows."""
     return derive(seed, "rank", ranks.rank()) if ranks.rank() else seed
-
-
-def micro_batches(rows: Sequence[Feature], parts: int) -> list[Sequence[Feature]]:
-    """Cut a batch into ``parts`` of nearly equal size; never an empty one."""
-    parts = min(parts, len(rows))
-    bounds = [round(i * len(rows) / parts) for i in range(parts + 1)]
-    return [rows[a:b] for a, b in itertools.pairwise(bounds)]

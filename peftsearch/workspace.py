@@ -12,6 +12,7 @@ import torch
 from peftsearch import tasks
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone
+from peftsearch.backbones.checkpointing import checkpoint_layers
 from peftsearch.backbones.loading import load_backbone, load_config
 from peftsearch.baselines import complete, to_choices
 from peftsearch.budget import Budget, resolve
@@ -256,6 +257,8 @@ class Workspace:
         backbone = load_backbone(
             c.model, outputs, c.precision, head=head, description=c.backbone, dropout=c.dropout
         )
+        if c.gradient_checkpointing:
+            checkpoint_layers(backbone.model)
         if self.on_device:
             if c.shard:
                 shard_layers(backbone.model, self.session.device)

@@ -21,6 +21,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from peftsearch.backbones.base import (
@@ -176,14 +177,9 @@ def load_model(
         dropout: Every dropout rate of the model, in [0, 1); ``None``: its own.
     """
     config = load_config(name)
-    if dropout is not None:
-        for key, value in vars(config).items():
-            dropped = "dropout" in key or key.endswith("pdrop") or key == "drop_path_rate"
-            if dropped and isinstance(value, float | int):
-                setattr(config, key, dropout)
+    _set_dropout(config, dropout)
     cls = _prepare(config, num_labels, head)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    source = source_of(name)
+    source, dtype = source_of(name), _dtype(precision)
     with quiet():
         model, report = hub_call(
             source,
@@ -197,8 +193,7 @@ def load_model(
         )
     mismatched = (key for key, *_ in report["mismatched_keys"])
     _check_complete(name, model, (*report["missing_keys"], *mismatched))
-    for _, parameter in head_parameters(model):
-        parameter.data = parameter.data.float()  # trained, so never in half precision
+    in_full(model)
     return model
 
 
@@ -231,12 +226,52 @@ def quiet() -> Iterator[None]:
 
 
 def sketch_backbone(
-    name: str, num_labels: int, *, head: str = "sequence", description: str | None = None
+    name: str,
+    num_labels: int,
+    *,
+    head: str = "sequence",
+    description: str | None = None,
+    device: str = "meta",
+    precision: str = "fp32",
+    dropout: float | None = None,
 ) -> Backbone:
-    """Build the model on the meta device from its config alone: every count, no weights."""
+    """Build the model from its config alone: every count, no weights.
+
+    Args:
+        name: As for :func:`load_backbone`, and so are the others.
+        num_labels: Labels of the task.
+        head: What it answers for.
+        description: A backbone description.
+        device: ``meta``, or another within a mode that allocates nothing.
+        precision: Of the frozen weights.
+        dropout: Every dropout rate of the model.
+    """
     read = None if description is None else read_description(description)
     config = load_config(name)
+    _set_dropout(config, dropout)
     cls = _prepare(config, num_labels, head)
-    with torch.device("meta"):
-        model = cls.from_config(config)
+    with torch.device(device), no_init_weights():
+        model = cls.from_config(config, dtype=_dtype(precision))
+    in_full(model)
     return wrap(name, model, description=read)
+
+
+def _dtype(precision: str) -> torch.dtype:
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _set_dropout(config: Any, rate: float | None) -> None:
+    """Set every dropout rate of a config, if one is given."""
+    if rate is None:
+        return
+    for key, value in vars(config).items():
+        dropped = "dropout" in key or key.endswith("pdrop") or key == "drop_path_rate"
+        if dropped and isinstance(value, float | int):
+            setattr(config, key, rate)
+
+
+def in_full(model: Any) -> None:
+    """Keep the head in float32: it is trained, so never in half precision."""
+    for _, parameter in head_parameters(model):
+        if parameter.dtype != torch.float32:
+            parameter.data = parameter.data.float()

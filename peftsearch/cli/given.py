@@ -44,6 +44,8 @@ _KEYS: dict[str, Any] = {
     "test_rows": o.TestRows,
     "out": o.Out,
     "precision": o.Precision,
+    "load_in": o.LoadIn,
+    "gradient_checkpointing": o.GradientCheckpointing,
     "device": o.Device,
     "devices": o.Devices,
     "max_seconds": o.MaxSeconds,

@@ -321,6 +321,25 @@ Debug = Annotated[bool, option("--debug", panel=OUTPUT, text="Print tracebacks."
 Precision = Annotated[
     str | None, option("--precision", panel=HARDWARE, text="fp32 or bf16. Default fp32.")
 ]
+LoadIn = Annotated[
+    str | None,
+    option(
+        "--load-in",
+        panel=HARDWARE,
+        metavar="8bit|4bit",
+        text="Keep the frozen linear maps quantised, with bitsandbytes on CUDA (docs/memory.md). "
+        "Default: in the precision.",
+    ),
+]
+GradientCheckpointing = Annotated[
+    bool | None,
+    option(
+        "--gradient-checkpointing",
+        panel=HARDWARE,
+        text="Compute activations again in the backward pass instead of keeping them: less memory, "
+        "more time, the same result.",
+    ),
+]
 Device = Annotated[
     str | None,
     option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),

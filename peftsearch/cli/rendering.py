@@ -28,6 +28,26 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     ]
 
 
+def memory_lines(memory: Mapping[str, Any]) -> list[str]:
+    """Return the terms of each stage's step, what they add up to, and what fits a device."""
+    lines = []
+    for name, stage in memory["stages"].items():
+        terms = [
+            f"{key.replace('_', ' ')} {'?' if value is None else size(value)}"
+            for key, value in stage.items()
+            if key not in ("rows_at_once", "tokens", "total")
+        ]
+        total = "?" if stage["total"] is None else size(stage["total"])
+        lines += [f"a step of {name}: {total}", *(f"  {' · '.join(t)}" for t in _thirds(terms))]
+    if "fits" in memory:
+        lines += [one["text"] for one in memory["fits"].values()]
+    return [*lines, memory["note"]]
+
+
+def _thirds(words: Sequence[str]) -> list[Sequence[str]]:
+    return [words[i : i + 3] for i in range(0, len(words), 3)]
+
+
 def labelled(label: str, text: str) -> str:
     """Return a line of a plan; lines that go on have an empty label."""
     return f"  {label:<{_LABEL}}{text}"
@@ -210,16 +230,6 @@ def row_lines(rows: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
-def _memory_line(memory: Mapping[str, Any]) -> str:
-    parts = [f"{k.replace('_', ' ')} {size(v)}" for k, v in memory.items() if _is_number(v)]
-    notes = [value for value in memory.values() if isinstance(value, str)]
-    return (", ".join(parts) or "not known") + "".join(f" ({note})" for note in notes)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list[str]:
     """Return the plan and the command that carries it out."""
     title = f"Plan for {plan['model']} on {plan['task']}"
@@ -238,7 +248,10 @@ def plan_lines(plan: Mapping[str, Any], config: RunConfig, command: str) -> list
         lines.append(labelled(label, f"{stage['name']} {runs}{stage['steps']:,}"))
         label = ""
     lines.append(labelled("cost", f"{plan['single_trainings']:.1f} single trainings in all"))
-    lines.append(labelled("memory", _memory_line(plan["memory_bytes"])))
+    lines += [
+        labelled("" if number else "memory", line)
+        for number, line in enumerate(memory_lines(plan["memory_bytes"]))
+    ]
     label = "export"
     for target, check in plan["exports"].items():
         lines.append(labelled(label, f"{target}: {_fit(check)}"))

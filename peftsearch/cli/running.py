@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from peftsearch import ranks
+from peftsearch.cli import options as o
 from peftsearch.cli.given import Given, with_options
 from peftsearch.cli.rendering import plan_lines, summary_lines
 from peftsearch.cli.scaling import SCALE_OPTIONS, scale_lines, scale_of, scaled, without_scale
@@ -20,6 +21,7 @@ from peftsearch.cli.stages import done, stage
 from peftsearch.cli.together import agreed, check_devices, on_devices, take_place
 from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, paste
+from peftsearch.memory.fitting import device_bytes, fits
 from peftsearch.progress import Progress
 from peftsearch.rundir import claim, require_empty
 
@@ -113,7 +115,7 @@ RunOrFile = Annotated[
 retrain = with_options(_retrain, ("run", RunOrFile))
 
 
-def _plan(given: Given, **asked: Any) -> None:
+def _plan(given: Given, device_memory: str | None, **asked: Any) -> None:
     """Show what run would do, and at what cost.
 
     Trains nothing and downloads no weights. Reads the backbone's configuration and
@@ -124,6 +126,7 @@ def _plan(given: Given, **asked: Any) -> None:
     which loads the model).
     """
     with session(quiet=given.quiet, as_json=given.as_json, debug=given.debug) as current:
+        room = None if device_memory is None else device_bytes(device_memory)
         given, scale = scale_of(given, **asked)
         settings = given.resolve(current.environ)
         if given.resume is None and settings.out:
@@ -131,10 +134,12 @@ def _plan(given: Given, **asked: Any) -> None:
         from peftsearch import front
 
         found = front.plan(settings)
+        for one in found.values() if room is not None else ():
+            one["memory_bytes"]["fits"] = _fits(one, room, settings)
         words = [w for w in sys.argv[2:] if w not in ("--json", "--quiet", "--debug")]
         if scale is not None:
             found = {b: {**one, "scale": scaled(scale, settings, one)} for b, one in found.items()}
-        command = shlex.join(["peftsearch", "run", *without_scale(words)])
+        command = shlex.join(["peftsearch", "run", *_without_memory(without_scale(words))])
         again, lines = paste("peftsearch", "plan", *words), list[str]()
         for one in found.values():
             lines += plan_lines(one, settings, command)
@@ -145,5 +150,29 @@ def _plan(given: Given, **asked: Any) -> None:
         current.console.result(lines, brief=brief, data=data)
 
 
+def _fits(plan: dict[str, Any], room: int, settings: RunConfig) -> dict[str, Any]:
+    batches = {"search": settings.search.batch_size, "retrain": settings.retrain.batch_size}
+    return fits(plan["memory_bytes"], room, batches)
+
+
+def _without_memory(words: list[str]) -> list[str]:
+    """Leave out what only ``plan`` has: the option and its value, in one word or two."""
+    found = [word for word in words if not word.startswith(_MEMORY + "=")]
+    if _MEMORY in found:
+        place = found.index(_MEMORY)
+        del found[place : place + 2]
+    return found
+
+
+_MEMORY = "--device-memory"
+DeviceMemory = Annotated[
+    str | None,
+    o.option(
+        _MEMORY,
+        panel=o.HARDWARE,
+        metavar="SIZE",
+        text="Say how many rows at once fit a device of this memory, e.g. 24GB.",
+    ),
+]
 _plan.__name__ = "plan"
-plan = with_options(_plan, more=SCALE_OPTIONS)
+plan = with_options(_plan, more={"device_memory": (DeviceMemory, None), **SCALE_OPTIONS})

@@ -41,7 +41,16 @@ OTHER_VARIABLES = (
     "PEFTSEARCH_STORAGE",
 )
 #: Keys that do not change what a run computes, so a resumed run may be given other values.
-FREE_ON_RESUME = ("device", "devices", "shard", "max_seconds", "grace_seconds", "track", "out")
+FREE_ON_RESUME = (
+    "device",
+    "devices",
+    "shard",
+    "gradient_checkpointing",
+    "max_seconds",
+    "grace_seconds",
+    "track",
+    "out",
+)
 
 
 def variable(path: str) -> str:

@@ -17,6 +17,8 @@ from peftsearch.tasks.base import FORMATS
 
 BILEVEL = ("first", "second", "single")
 PRECISIONS = ("fp32", "bf16")
+#: Storage of the frozen linear maps, beside as they are.
+LOAD_IN = ("8bit", "4bit")
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 PRESETS = ("quick", "standard", "thorough")
 
@@ -226,6 +228,10 @@ class RunConfig:
         seeds: Retraining seeds, >= 1.
         out: Run directory; absent: a dated one under ``runs/``.
         precision: ``fp32`` or ``bf16``.
+        load_in: ``8bit`` or ``4bit``: how the frozen linear maps are kept, see docs/memory.md;
+            absent: in the precision.
+        gradient_checkpointing: Whether a layer's activations are computed again in the backward
+            pass instead of being kept.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         devices: Devices of this machine on which each batch is computed together, >= 1.
         shard: Whether the frozen layers are cut over the devices, for a backbone that does not fit
@@ -236,7 +242,8 @@ class RunConfig:
         train_rows: Train on this many rows drawn at random, >= 1; absent: on all.
         test_rows: Test on this many rows drawn at random, >= 1; absent: on all.
         selection_share: Share of the training rows on which the race is scored, in (0, 0.5].
-        accumulation: Parts a batch is cut into, to save memory, >= 1; gradients are averaged.
+        accumulation: Parts a batch is cut into, to save memory, >= 1; the gradients are those of
+            the whole batch. Where memory runs out, more parts are made by themselves.
         freeze: What an earlier architecture decides, so that the search does not.
         dropout: Dropout of the backbone in every training, in [0, 1); absent: the model's own.
         limits: What is limited beside the parameters.
@@ -264,6 +271,8 @@ class RunConfig:
     seeds: int = _range(3, 1)
     out: str | None = None
     precision: str = _choice("fp32", PRECISIONS)
+    load_in: str | None = field(default=None, metadata={"choices": LOAD_IN})
+    gradient_checkpointing: bool = False
     device: str = "auto"
     devices: int = _range(1, 1)
     shard: bool = False

@@ -35,8 +35,8 @@ class Slice:
         return loss if self.weight == 1 else loss * self.weight
 
 
-def slice_of(rows: Sequence[Feature], terms: Terms = len) -> Slice:
-    """Return this process's slice of a batch; in a single process all of it.
+def slice_of(rows: Sequence[Feature], terms: Terms = len, portion: range | None = None) -> Slice:
+    """Return this process's slice of a batch, or of a portion; in a single process all of it.
 
     Where there are fewer rows than processes, some compute a row that others compute too, and
     that does not count: a sharded model needs every process at every step.
@@ -44,10 +44,13 @@ def slice_of(rows: Sequence[Feature], terms: Terms = len) -> Slice:
     Args:
         rows: The batch.
         terms: Over how many terms the loss of some rows is a mean, see ``Format.terms``.
+        portion: The rows that go through the model at once, by default all. The weighted losses
+            of all portions add up to the mean loss of the batch, too.
     """
-    count, size = len(rows), ranks.size()
-    places = range(ranks.rank() * count // size, (ranks.rank() + 1) * count // size)
+    portion = range(len(rows)) if portion is None else portion
+    count, size, first = len(portion), ranks.size(), portion.start
+    places = range(first + ranks.rank() * count // size, first + (ranks.rank() + 1) * count // size)
     if not places:
-        return Slice(rows[:1], range(1), 0.0)
+        return Slice(rows[first : first + 1], range(first, first + 1), 0.0)
     own = rows[places.start : places.stop]
     return Slice(own, places, terms(own) / max(1, terms(rows)))

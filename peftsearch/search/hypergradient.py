@@ -6,12 +6,14 @@ same random numbers at every call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-Loss = Callable[[], Tensor]
+#: Gives a loss; or, where memory is short, its summands one after the other, so that only one of
+#: their graphs is there at a time.
+Loss = Callable[[], Tensor | Iterable[Tensor]]
 #: Adds gradients up over all processes of a run, where each has the loss of its own rows only.
 Sum = Callable[[Sequence[Tensor]], list[Tensor]]
 #: Length of the finite-difference step, as in DARTS.
@@ -24,7 +26,7 @@ def first_order(valid_loss: Loss, arch: Sequence[nn.Parameter], add: Sum = list)
     Source: DARTS (Liu et al. 2019, arXiv 1806.09055), eq. 6 with xi = 0. Given the training
     loss instead, it is the single-level control.
     """
-    return add(torch.autograd.grad(valid_loss(), list(arch)))
+    return _gradients(valid_loss, arch, add)
 
 
 def second_order(
@@ -55,9 +57,9 @@ def second_order(
     """
     saved = [weight.detach().clone() for weight in weights]
     try:
-        down = _gradients(train_loss(), weights, add)
+        down = _gradients(train_loss, weights, add)
         _move(weights, saved, [-r * d for r, d in zip(rates, down, strict=True)], 1.0)
-        grads = _gradients(valid_loss(), [*arch, *weights], add)
+        grads = _gradients(valid_loss, [*arch, *weights], add)
         direct, outward = grads[: len(arch)], grads[len(arch) :]
         direction = [r * d for r, d in zip(rates, outward, strict=True)]
         norm = torch.sqrt(sum((d.double().pow(2).sum() for d in direction), torch.zeros(())))
@@ -65,9 +67,9 @@ def second_order(
             return direct
         step = _STEP / float(norm)
         _move(weights, saved, direction, step)
-        above = _gradients(train_loss(), arch, add)
+        above = _gradients(train_loss, arch, add)
         _move(weights, saved, direction, -step)
-        below = _gradients(train_loss(), arch, add)
+        below = _gradients(train_loss, arch, add)
     finally:
         with torch.no_grad():
             for weight, value in zip(weights, saved, strict=True):
@@ -75,11 +77,16 @@ def second_order(
     return [g - (up - lo) / (2 * step) for g, up, lo in zip(direct, above, below, strict=True)]
 
 
-def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter], add: Sum) -> list[Tensor]:
+def _gradients(loss: Loss, parameters: Sequence[nn.Parameter], add: Sum) -> list[Tensor]:
     """Return gradients, zero where the loss does not depend on a parameter."""
-    found = torch.autograd.grad(loss, list(parameters), allow_unused=True)
-    pairs = zip(found, parameters, strict=True)
-    return add([torch.zeros_like(p) if g is None else g for g, p in pairs])
+    found = loss()
+    total: list[Tensor] = []
+    for part in [found] if isinstance(found, Tensor) else found:
+        grads = torch.autograd.grad(part, list(parameters), allow_unused=True)
+        pairs = zip(grads, parameters, strict=True)
+        own = [torch.zeros_like(p) if g is None else g for g, p in pairs]
+        total = [a + b for a, b in zip(total, own, strict=True)] if total else own
+    return add(total)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ has the folder ``search/seed-1``, and so on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,7 +37,6 @@ from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import (
     divergence_hint,
     make_optimiser,
-    micro_batches,
     own_seed,
     parameter_groups,
     schedule,
@@ -171,35 +170,50 @@ class Search:
         return self.supernet.gates.draw(count, now.temperature, now.exploration, limit)
 
     def _loss(
-        self, rows: Sequence[Feature], choices: Tensor, stream: str, *, probed: float = 0.0
+        self,
+        rows: Sequence[Feature],
+        portion: range,
+        choices: Tensor,
+        stream: str,
+        probed: float = 0.0,
     ) -> Tensor:
-        """Return what this process adds to the mean loss of the rows."""
-        own = slice_of(rows, self.format.terms)
+        """Return what a portion adds, in this process, to the mean loss of the rows."""
+        own = slice_of(rows, self.format.terms, portion)
         batch = self.session.to_device(self.format.collate(own.rows))
-        owners = batch.get("owners")
-        self.supernet.set(choices, len(rows), probed=probed, places=own.places, owners=owners)
+        self.supernet.set(
+            choices,
+            len(rows),
+            probed=probed,
+            places=own.places,
+            owners=batch.get("owners"),
+            again=portion.start > 0,
+        )
         if ranks.rank():  # the architectures are drawn alike everywhere, the dropout is not
-            seed_torch(own_seed(derive(self.seed, stream, self.step)))
+            more = (portion.start,) if portion.start else ()
+            seed_torch(own_seed(derive(self.seed, stream, self.step, *more)))
         with self.session.accelerator.autocast():
             return own.weighted(self.format.loss(self.model, batch))
 
     def _weight_step(self, optimiser: Any, now: schedules.Point, rows: Sequence[Feature]) -> float:
         """One step of the weights on hard samples; what is switched off is not even run."""
         self.model.train()
-        with torch.no_grad():
-            choices = self._choices(now, "weights")
-        accelerator = self.session.accelerator
-        total = 0.0
-        for part in micro_batches(rows, self.session.config.accumulation):
-            with accelerator.accumulate(self.model):
-                loss = self._loss(part, choices, "weights")
-                total += float(loss.detach()) / self.session.config.accumulation
+
+        def passes(portions: Sequence[range]) -> float:
+            optimiser.zero_grad()
+            with torch.no_grad():
+                choices = self._choices(now, "weights")
+            total = 0.0
+            for portion in portions:
+                loss = self._loss(rows, portion, choices, "weights")
+                total += float(loss.detach())
                 if loss.requires_grad:  # an empty sample without a head trains nothing
-                    accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    sum_gradients(self.named.values())
-                optimiser.step()
-                optimiser.zero_grad()
+                    self.session.accelerator.backward(loss)
+            return total
+
+        total = self.session.portions.whole(len(rows), passes)
+        sum_gradients(self.named.values())
+        optimiser.step()
+        optimiser.zero_grad()
         return self._checked(ranks.total(total))
 
     def _gate_step(
@@ -211,38 +225,56 @@ class Search:
     ) -> float:
         """One step of the gates; gradients reach what was sampled and what is probed besides."""
         self.model.train()
-        seen: list[float] = []
+        arch, second = self.supernet.arch_parameters(), self.config.bilevel == "second"
+        rows = train_rows if self.config.bilevel == "single" else valid_rows
 
-        def loss(rows: Sequence[Feature], keep: bool) -> Callable[[], Tensor]:
-            def compute() -> Tensor:
-                choices = self._choices(now, "gates")  # seeds what is drawn after it, too
-                value = self._loss(rows, choices, "gates", probed=self.config.probed_fraction)
-                if keep and not seen:
-                    seen.append(float(value.detach()))
-                return value
+        def passes(portions: Sequence[range]) -> tuple[list[Tensor], float]:
+            seen: list[float] = []
+            valid = self._gate_loss(now, rows, portions, seen)
+            if second:
+                train = self._gate_loss(now, train_rows, self.session.portions.cut(len(train_rows)))
+                grads = self._second_order(train, valid, arch)
+            else:
+                grads = hypergradient.first_order(valid, arch)
+            return grads, sum(seen[: len(portions)])
 
-            return compute
-
-        arch = self.supernet.arch_parameters()
-        if self.config.bilevel == "second":
-            weights = [p for p in self.named.values() if id(p) in self.rates]
-            factor = schedule(self.step, self.config.steps, 0.06)
-            grads = hypergradient.second_order(
-                loss(train_rows, False),
-                loss(valid_rows, True),
-                weights,
-                arch,
-                [self.rates[id(p)] * factor for p in weights],
-                summed,
-            )
-        else:
-            rows = train_rows if self.config.bilevel == "single" else valid_rows
-            grads = hypergradient.first_order(loss(rows, True), arch, summed)
-        for parameter, gradient in zip(arch, grads, strict=True):
+        found, total = self.session.portions.whole(len(rows), passes, together=not second)
+        for parameter, gradient in zip(arch, found if second else summed(found), strict=True):
             parameter.grad = gradient
         optimiser.step()
         optimiser.zero_grad()
-        return self._checked(ranks.total(seen[0]))
+        return self._checked(ranks.total(total))
+
+    def _gate_loss(
+        self,
+        now: schedules.Point,
+        rows: Sequence[Feature],
+        portions: Sequence[range],
+        seen: list[float] | None = None,
+    ) -> hypergradient.Loss:
+        """Return a function that gives the summands of a loss; their values go into ``seen``."""
+
+        def summands() -> Iterator[Tensor]:
+            for portion in portions:
+                # Each has a graph of its own, down to the gates; this seeds what is drawn after it.
+                choices = self._choices(now, "gates")
+                if portion.start:
+                    seed_torch(derive(self.seed, "gates", self.step, portion.start))
+                share = self.config.probed_fraction
+                loss = self._loss(rows, portion, choices, "gates", share)
+                if seen is not None:
+                    seen.append(float(loss.detach()))
+                yield loss
+
+        return summands
+
+    def _second_order(
+        self, train: hypergradient.Loss, valid: hypergradient.Loss, arch: list[torch.nn.Parameter]
+    ) -> list[Tensor]:
+        weights = [p for p in self.named.values() if id(p) in self.rates]
+        factor = schedule(self.step, self.config.steps, 0.06)
+        rates = [self.rates[id(p)] * factor for p in weights]
+        return hypergradient.second_order(train, valid, weights, arch, rates, summed)
 
     def _checked(self, loss: float) -> float:
         if not finite(loss):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -28,6 +29,7 @@ from peftsearch.tasks.answers import settled
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
+Batch = dict[str, torch.Tensor]
 _BATCH = 64
 #: Of texts, which must be generated to be scored, so many architectures of the least loss are.
 _GENERATED = 4
@@ -122,9 +124,8 @@ class _Meter:
         self.model = supernet.backbone.model.eval()
         # Rows of like length together: less padding, the same scores.
         rows = sorted(features, key=lambda feature: feature.length)
-        cut = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
-        self.batches = [session.to_device(task_format.collate(part)) for part in cut]
-        self.sizes = [len(part) for part in cut]
+        self.parts = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
+        self.batches: dict[tuple[int, range], Batch] = {}
         self.references = [feature.reference for feature in rows]
 
     def each(self, wanted: Sequence[tuple[int, ...]], *, scored: bool) -> Iterator[Sample]:
@@ -145,16 +146,32 @@ class _Meter:
         self.supernet.set(one_hot(list(candidates), self.supernet.width), _BATCH)
         answers: list[Answer] = []
         total, score = 0.0, None
-        for batch, size in zip(self.batches, self.sizes, strict=True):
-            with self.session.accelerator.autocast():
-                if scored:
-                    said, mean = self.format.assess(self.model, batch)
-                    answers += said
-                else:
-                    mean = float(self.format.loss(self.model, batch))
-            total += mean * size
+        for number, rows in enumerate(self.parts):
+            pieces = self.session.portions.each(
+                len(rows), _BATCH, partial(self._piece, number, scored)
+            )
+            for place, (said, mean) in pieces:
+                answers += said
+                whole = len(place) == len(rows)
+                share = 1.0 if whole else self._terms(number, place) / self._terms(number)
+                total += mean * share * len(rows)
         if scored:
             said = settled(self.format, answers, self.references)
             score = metrics.score(self.task.metrics, self.references, said)[self.task.metric]
         cost = cost_of(self.supernet.space, candidates)
         return Sample(tuple(candidates), cost, total / len(self.references), score)
+
+    def _piece(self, number: int, scored: bool, place: range) -> tuple[Sequence[Answer], float]:
+        """Return the answers, if they are asked for, and the mean loss of some rows of a part."""
+        key = (number, place)
+        if key not in self.batches:
+            rows = self.parts[number][place.start : place.stop]
+            self.batches[key] = self.session.to_device(self.format.collate(rows))
+        with self.session.accelerator.autocast():
+            if scored:
+                return self.format.assess(self.model, self.batches[key])
+            return (), float(self.format.loss(self.model, self.batches[key]))
+
+    def _terms(self, number: int, place: range | None = None) -> int:
+        rows = self.parts[number]
+        return self.format.terms(rows if place is None else rows[place.start : place.stop])

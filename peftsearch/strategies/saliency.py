@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,7 @@ from peftsearch.batches import Batches
 from peftsearch.devices.reduce import summed
 from peftsearch.devices.slices import slice_of
 from peftsearch.errors import DivergedError
+from peftsearch.formats import Feature
 from peftsearch.race import Trials
 from peftsearch.search.loop import search_seed
 from peftsearch.seeds import derive
@@ -17,6 +21,7 @@ from peftsearch.session import finite
 from peftsearch.space import SearchSpace
 from peftsearch.strategies import base
 from peftsearch.strategies.filling import filled
+from peftsearch.supernet.supernet import Supernet
 from peftsearch.training import divergence_hint
 from peftsearch.values import Values
 from peftsearch.workspace import Workspace
@@ -91,20 +96,38 @@ def importance(work: Workspace, number: int = 0) -> Values:
     model.eval()
     try:
         for step in range(batches):
-            picked = slice_of([rows[i] for i in order.indices(step)], work.format.terms)
-            choices = gates.on.unsqueeze(0).clone().requires_grad_()
-            supernet.set(choices, len(picked.rows))
-            batch = work.session.to_device(work.format.collate(picked.rows))
-            with work.session.accelerator.autocast():
-                loss = picked.weighted(work.format.loss(model, batch))
-            if not finite(ranks.total(float(loss.detach()))):
+            picked = [rows[i] for i in order.indices(step)]
+            passes = partial(_gradient, work, supernet, gates.on, picked)
+            gradient, loss = work.session.portions.whole(len(picked), passes)
+            loss = ranks.total(loss)
+            if not finite(loss):
                 raise DivergedError(
-                    f"The supernet diverged: its loss on search-valid is {float(loss.detach())}.",
+                    f"The supernet diverged: its loss on search-valid is {loss}.",
                     divergence_hint(work.config, methods),
                 )
-            (gradient,) = summed(torch.autograd.grad(loss, [choices]))
-            total += gradient[0].abs() / batches
+            total += summed([gradient])[0].abs() / batches
         work.charged += effort.gate_trainings(work.config, batches)
     finally:
         supernet.remove()
     return base.by_gate(work.space, total)
+
+
+def _gradient(
+    work: Workspace,
+    supernet: Supernet,
+    on: Tensor,
+    rows: Sequence[Feature],
+    portions: Sequence[range],
+) -> tuple[Tensor, float]:
+    """Return d loss / d mask (G, C), and the loss, as far as this process computes them."""
+    gradient, total = torch.zeros_like(on), 0.0
+    for portion in portions:
+        own = slice_of(rows, work.format.terms, portion)
+        choices = on.unsqueeze(0).clone().requires_grad_()
+        supernet.set(choices, len(own.rows))
+        batch = work.session.to_device(work.format.collate(own.rows))
+        with work.session.accelerator.autocast():
+            loss = own.weighted(work.format.loss(work.backbone.model, batch))
+        gradient += torch.autograd.grad(loss, [choices])[0][0]
+        total += float(loss.detach())
+    return gradient, total

@@ -106,6 +106,7 @@ class Supernet:
         by_site = {host.site.id: host for host in backbone.hosts}
         self.kept = [insert_choice(by_site[choice.site], choice) for choice in kept]
         self.banks: list[Bank] = []
+        self._probes: set[int] = set()
         for g, gate in enumerate(space.gates):
             for indices in _families(gate):
                 members = [gate.candidates[i] for i in indices]
@@ -143,6 +144,7 @@ class Supernet:
         probed: float = 0.0,
         places: range | None = None,
         owners: Tensor | None = None,
+        again: bool = False,
     ) -> None:
         """Put hard choices (S, G, C) on the model.
 
@@ -159,13 +161,16 @@ class Supernet:
             places: Those of the examples that are run next, by default all.
             owners: Of each row that the model sees, which of them it belongs to, where an example
                 is several rows; ``None``: each is one.
+            again: Whether to probe what was probed last, for another portion of the same batch.
         """
         on = [bool(bank.chosen(choices.detach()).any()) for bank in self.banks]
         off = [i for i, active in enumerate(on) if not active]
         count = math.ceil(probed * len(off))
-        drawn = {off[i] for i in torch.randperm(len(off))[:count].tolist()} if count else set()
+        if not again:
+            order = torch.randperm(len(off))[:count].tolist() if count else []
+            self._probes = {off[i] for i in order}
         for i, bank in enumerate(self.banks):
-            probe = len(off) / count if i in drawn else None
+            probe = len(off) / count if i in self._probes else None
             bank.set(choices, rows, places or range(rows), 1.0 if on[i] else probe, owners)
 
     def remove(self) -> None:

@@ -65,7 +65,18 @@ PLAN: dict[str, Any] = {
         {"name": "retrain", "steps": 200, "trainings": 3},
     ],
     "single_trainings": 9.5,
-    "memory_bytes": {"weights": 1200000, "note": "an estimate"},
+    "memory_bytes": {
+        "stages": {
+            "search": {
+                "rows_at_once": 8,
+                "tokens": 64,
+                "frozen_weights": 1200000,
+                "activations": None,
+                "total": None,
+            }
+        },
+        "note": "an estimate",
+    },
     "exports": {
         "native": {"ok": True, "methods": {"lora": "yes", "prefix": "yes"}, "reasons": []},
         "peft": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,10 @@ def test_every_loss_of_a_gate_step_sees_the_same_random_numbers(
         return plain_loss(self, model, batch)
 
     def second(
-        train: Callable[[], Tensor], valid: Callable[[], Tensor], *rest: Any
+        train: Callable[[], Iterator[Tensor]], valid: Callable[[], Iterator[Tensor]], *rest: Any
     ) -> Sequence[Tensor]:
         draws.clear()
-        twice = [float(train().detach()) for _ in range(2)]
+        twice = [[float(part.detach()) for part in train()] for _ in range(2)]
         assert twice[0] == twice[1], "dropout or the choices were drawn anew"
         found = plain_second(train, valid, *rest)
         steps.append(list(draws))

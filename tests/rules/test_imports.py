@@ -19,12 +19,13 @@ LAYERS = (
     "baselines card carrying config frames values",
     "effort",
     "rundir",
-    "checkpoint formats freezing methods session summary tracking transfer",
+    "checkpoint formats freezing methods portions summary tracking transfer",
+    "session",
     "devices",
     "backbones",
     "injection saving",
     "export metering supernet training workspace",
-    "evaluate importing testing",
+    "evaluate importing memory testing",
     "search",
     "race retrain report",
     "compare",
@@ -50,9 +51,9 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint devices evaluate export formats given importing injection metering "
-    "methods planned_rows race retrain saving search session stages strategies bench supernet "
-    "testing training workspace"
+    "backbones checkpoint devices evaluate export formats given importing injection memory "
+    "metering methods planned_rows portions race retrain saving search session stages strategies "
+    "bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from peftsearch import evaluate, tasks
 from peftsearch.formats import Feature
+from peftsearch.portions import FILE, Portions
 
 
 class Echo:
@@ -30,9 +32,12 @@ class Echo:
 
 
 @pytest.fixture
-def session() -> Any:
+def session(tmp_path: Path) -> Any:
+    portions = Portions(tmp_path / FILE, lambda text: None)
     accelerator = SimpleNamespace(autocast=nullcontext)
-    return SimpleNamespace(accelerator=accelerator, to_device=lambda batch: batch)
+    return SimpleNamespace(
+        accelerator=accelerator, to_device=lambda batch: batch, portions=portions
+    )
 
 
 def test_order(session: Any) -> None:

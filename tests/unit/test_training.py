@@ -43,14 +43,6 @@ def test_every_method_has_its_own_rate() -> None:
     assert [g["lr"] for g in optimiser.param_groups] == [rate / 2 for rate in rates]
 
 
-@pytest.mark.parametrize(("rows", "parts"), [(8, 2), (7, 3), (3, 8), (1, 1)])
-def test_micro_batches_keep_every_row_once(rows: int, parts: int) -> None:
-    cut: Any = training.micro_batches(list(range(rows)), parts)  # type: ignore[arg-type]
-    assert [row for part in cut for row in part] == list(range(rows))
-    assert len(cut) == min(rows, parts)
-    assert max(map(len, cut)) - min(map(len, cut)) <= 1
-
-
 def test_nothing_over_the_budget_is_trained(tmp_path: Path) -> None:
     backbone = wrap("test", FACTORIES["t5"]())
     choices = testing.choices_for(backbone, "lora")
