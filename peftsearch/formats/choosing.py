@@ -7,7 +7,7 @@ kind of task        encoder             encoder-decoder  decoder
 ==================  ==================  ===============  =========================
 classification      head                text             text
 regression          head                text             head
-choice              head                text             text, with label words
+choice              head                text             text
 tagging             head                refused          refused
 extraction          head                text             text
 generation          refused             text             text
@@ -16,7 +16,8 @@ chat                refused             refused          text
 ==================  ==================  ===============  =========================
 
 ``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
-``head`` may be asked for with a decoder in classification, ``text`` in regression.
+``head`` may be asked for with a decoder in classification, ``text`` in regression; there
+``scoring: generation`` asks for ``text`` too.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
         _require_writer(task, model_config, alone or (writes and task.kind not in _OF_DECODERS))
     _require_reader(task, model_config, writes or alone)
     found = "text" if writes or task.kind in _WRITTEN else "head"
-    if alone and task.kind in _BY_DECODERS:
+    written = task.kind in _BY_DECODERS or task.scoring == "generation"
+    if alone and written:
         found = "text"
     if wanted in ("auto", found):
         return found
@@ -71,18 +73,12 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
 
 
 def _require_reader(task: Task, model_config: Any, has_decoder: bool) -> None:
-    """Refuse what needs an encoder's head, and choices that a decoder cannot name."""
-    listed = task.kind == "choice" and is_decoder(model_config) and not task.label_words
-    if not listed and not (task.kind == "tagging" and has_decoder):
+    """Refuse what needs an encoder's head."""
+    if task.kind != "tagging" or not has_decoder:
         return
-    need = (
-        "label words with a decoder: one column for each choice"
-        if listed
-        else "an encoder with a head for words"
-    )
     raise ConfigError(
-        f'the task "{task.name}" is {task.kind}, which needs {need}; this model is of type '
-        f'"{model_config.model_type}".',
+        f'the task "{task.name}" is {task.kind}, which needs an encoder with a head for words; '
+        f'this model is of type "{model_config.model_type}".',
         "Give an encoder, e.g. --model bert-base-cased.",
     )
 
