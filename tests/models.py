@@ -32,6 +32,7 @@ from transformers import (
 from tests.decoder_models import DECODERS
 from tests.encoder_models import ENCODERS
 from tests.encoder_models import KIN as _KIN
+from tests.sound_models import SOUNDS
 
 VOCABULARY = 50
 
@@ -195,6 +196,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     "roberta": roberta,
     **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
     **{name: partial(_randomised, DECODERS[name]) for name in DECODERS},
+    **{name: partial(_randomised, SOUNDS[name]) for name in SOUNDS},
 }
 
 #: Those with hardly a module that another one lacks; in the long tests they are slow ones.
@@ -209,6 +211,8 @@ EACH_FAMILY = [
 def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[str, torch.Tensor]:
     """Return a batch with padding in all rows but the last."""
     generator = torch.Generator().manual_seed(seed)
+    if model.main_input_name == "input_features":
+        return _spectrograms(model.config, rows, generator)
     ids = torch.randint(3, VOCABULARY, (rows, length), generator=generator)
     mask = torch.ones_like(ids)
     for row in range(rows - 1):
@@ -222,3 +226,14 @@ def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[st
         rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
         batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
     return batch
+
+
+def _spectrograms(config: Any, rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Return frames of sound with the beginnings of texts; there is no padding to be masked."""
+    shape = (rows, config.num_mel_bins, 2 * config.max_source_positions)
+    start = torch.full((rows, 1), config.decoder_start_token_id)
+    rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
+    return {
+        "input_features": torch.randn(shape, generator=generator),
+        "decoder_input_ids": torch.cat([start, rest], dim=1),
+    }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from peftsearch.backbones.base import head_prefixes
+from peftsearch.export.sample_sounds import sample_sounds
 
 _ROWS, _LENGTH, _FIRST = 3, 7, 3
 _KINDS = (
@@ -29,6 +30,8 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
     if not type(model).__name__.endswith(_KINDS):
         return None
     config = model.config
+    if model.main_input_name == "input_features":
+        return sample_sounds(config)
     generator = torch.Generator().manual_seed(0)
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
     ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)

@@ -28,6 +28,8 @@ class CausalGeneration(Prompted):
         ConfigError: The task names a tokenizer of its targets, which is for encoder-decoders.
     """
 
+    generates = True
+
     def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
         super().__init__(task, tokenizer, config)
         if task.target_tokenizer is not None:
