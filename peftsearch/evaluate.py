@@ -25,7 +25,7 @@ def predictions(
     model.eval()
     found: list[Answer] = []
     # Rows of like length together: less padding, the same predictions.
-    order = sorted(range(len(features)), key=lambda i: len(features[i].inputs["input_ids"]))
+    order = sorted(range(len(features)), key=lambda i: features[i].length)
     own = order if is_sharded(model) else order[ranks.rank() :: ranks.size()]
     for start in range(0, len(own), _BATCH):
         rows = [features[i] for i in own[start : start + _BATCH]]

@@ -7,10 +7,10 @@ from typing import Any
 
 from peftsearch import tasks
 from peftsearch.backbones.base import Backbone
-from peftsearch.backbones.loading import load_tokenizer
+from peftsearch.backbones.loading import load_reader
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
-from peftsearch.formats import make_format
+from peftsearch.formats import head_of, make_format
 from peftsearch.tasks.base import Hub, Task, TaskData
 from peftsearch.workspace import find_task, wanted_format
 
@@ -44,15 +44,18 @@ def planned_rows(
 def _lengths(
     config: RunConfig, data: TaskData, backbone: Backbone
 ) -> tuple[dict[str, int | None], list[str]]:
-    """Tokenise, and return how many rows are cut and the longest input; not without a tokenizer."""
+    """Read the rows as the model does, and return how many are cut and the longest input.
+
+    Both are ``None`` where what reads them is not at hand; the longest is where rows are no texts.
+    """
     try:
-        tokenizer = load_tokenizer(config.model)
+        reader = load_reader(config.model, head_of(data.task))
     except (MissingError, OSError, ValueError):
         return {"cut": None, "longest": None}, []
     wanted = wanted_format(config, data.task)
-    form = make_format(data.task, tokenizer, backbone.model.config, wanted)
+    form = make_format(data.task, reader, backbone.model.config, wanted)
     rows = [*data.train, *data.test, *(row for rows in data.more_tests.values() for row in rows)]
-    longest = max(len(feature.inputs["input_ids"]) for feature in form.features(rows))
+    longest = max(feature.length for feature in form.features(rows)) or None
     notices = []
     if form.truncated:
         notices.append(f"{form.truncated:,} rows are cut to {form.max_length:,} tokens.")

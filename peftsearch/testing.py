@@ -24,6 +24,7 @@ from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, is_inserted, wrap
 from peftsearch.catalogue import method_facts
 from peftsearch.export import native
+from peftsearch.export.base import in_precision, output_logits
 from peftsearch.injection import (
     Insertion,
     apply,
@@ -91,7 +92,7 @@ def switch(insertions: Sequence[Insertion], mask: Tensor | None, *, active: bool
 @torch.no_grad()
 def logits(model: Any, batch: Batch) -> Tensor:
     """Return the logits in evaluation mode."""
-    return model.eval()(**batch).logits  # type: ignore[no-any-return]
+    return output_logits(model.eval()(**batch))
 
 
 def _insert(
@@ -219,7 +220,7 @@ def check_gradients(method: str, model: Any, batch: Batch) -> None:
     """All inserted tensors get gradients, and no tensor of the backbone does."""
     backbone = wrap("test", model)
     insertions = _insert(backbone, choices_for(backbone, method))
-    model(**batch).logits.pow(2).sum().backward()
+    output_logits(model(**batch)).pow(2).sum().backward()
     own = {id(p) for i in insertions for _, p in i.tensors()}
     for name, parameter in model.named_parameters():
         if id(parameter) in own:
@@ -308,13 +309,13 @@ def _trace(model: Any) -> list[tuple[Any, ...]]:
 
 def check_half_precision(method: str, model: Any, batch: Batch) -> None:
     """On a bfloat16 backbone, forward and backward are finite, and the layers stay float32."""
-    model = model.to(torch.bfloat16)
+    model, batch = model.to(torch.bfloat16), in_precision(batch, torch.bfloat16)
     backbone = wrap("test", model)
     before = logits(model, batch)
     insertions = _insert(backbone, choices_for(backbone, method))
     for mask in (None, torch.ones(1, 1, max(i.choice.size for i in insertions))):
         switch(insertions, mask)
-        output = model(**batch).logits
+        output = output_logits(model(**batch))
         assert output.dtype == before.dtype == torch.bfloat16
         output.float().pow(2).mean().backward()
         assert bool(output.isfinite().all())

@@ -266,7 +266,7 @@ class Workspace:
     def format(self) -> Format:
         """How the task meets the backbone."""
         wanted = wanted_format(self.config, self.task)
-        return make_format(self.task, self.backbone.tokenizer, self.backbone.model.config, wanted)
+        return make_format(self.task, self.backbone.reader, self.backbone.model.config, wanted)
 
     @cached_property
     def features(self) -> FeatureSplits:

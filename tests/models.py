@@ -33,6 +33,8 @@ from tests.decoder_models import DECODERS
 from tests.encoder_models import ENCODERS
 from tests.encoder_models import KIN as _KIN
 from tests.sound_models import SOUNDS
+from tests.vision_models import KIN as _VISION_KIN
+from tests.vision_models import SIZE, VISION
 
 VOCABULARY = 50
 
@@ -47,7 +49,8 @@ def randomise(model: Any, seed: int = 0) -> Any:
         drawn = torch.randn(parameter.shape, generator=generator)
         if parameter.dim() > 1:
             embedding = any(part in name for part in ("shared", "embed", "relative_attention"))
-            scale = 0.7 if embedding else parameter.shape[1] ** -0.5
+            embedding = embedding and parameter.dim() < 4  # a convolution embeds patches
+            scale = 0.7 if embedding else (parameter.numel() / len(parameter)) ** -0.5
             if name.endswith(("SelfAttention.q.weight", "EncDecAttention.q.weight")):
                 scale *= model.config.d_kv**-0.5  # T5 does not scale attention logits itself
             parameter.copy_(drawn * scale)
@@ -182,7 +185,9 @@ def _randomised(make: Callable[..., Any], width: int = 32, **more: Any) -> Any:
 
 
 #: Families whose modules are those of another one, by name.
-KIN: dict[str, Callable[..., Any]] = {name: partial(_randomised, _KIN[name]) for name in _KIN}
+KIN: dict[str, Callable[..., Any]] = {
+    name: partial(_randomised, make) for name, make in {**_KIN, **_VISION_KIN}.items()
+}
 #: Every backbone family and variant by name; each takes ``width`` and settings of its config.
 FACTORIES: dict[str, Callable[..., Any]] = {
     "t5": t5,
@@ -197,6 +202,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
     **{name: partial(_randomised, DECODERS[name]) for name in DECODERS},
     **{name: partial(_randomised, SOUNDS[name]) for name in SOUNDS},
+    **{name: partial(_randomised, VISION[name]) for name in VISION},
 }
 
 #: Those with hardly a module that another one lacks; in the long tests they are slow ones.
@@ -209,10 +215,13 @@ EACH_FAMILY = [
 
 
 def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[str, torch.Tensor]:
-    """Return a batch with padding in all rows but the last."""
+    """Return a batch with padding in all rows but the last; of images where the model sees."""
     generator = torch.Generator().manual_seed(seed)
     if model.main_input_name == "input_features":
         return _spectrograms(model.config, rows, generator)
+    if model.main_input_name == "pixel_values":
+        shape = (rows, model.config.num_channels, SIZE, SIZE)
+        return {"pixel_values": torch.randn(shape, generator=generator)}
     ids = torch.randint(3, VOCABULARY, (rows, length), generator=generator)
     mask = torch.ones_like(ids)
     for row in range(rows - 1):

@@ -23,7 +23,14 @@ from peftsearch.methods.base import SLOT, SiteHost
 from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
-_HEADS = ("classifier", "classification_head", "qa_outputs", "score")
+_HEADS = (
+    "classifier",
+    "classification_head",
+    "qa_outputs",
+    "score",
+    "cls_classifier",  # DeiT has two where it was distilled
+    "distillation_classifier",
+)
 #: What stands beside the base model in front of these, as part of the head (DistilBERT, DeBERTa).
 _BEFORE_HEADS = ("pre_classifier", "pooler")
 Hosts = Callable[[nn.Module], list[SiteHost]]
@@ -65,9 +72,14 @@ def description_of(model: Any) -> Description | None:
 
 
 def head_kind(model: nn.Module) -> str:
-    """Return what the head of an encoder answers for: ``sequence``, ``tokens`` or ``span``."""
+    """Return what a model answers for, as a key of :data:`~peftsearch.backbones.loading.HEADS`."""
     name = type(model).__name__
-    kinds = {"ForTokenClassification": "tokens", "ForQuestionAnswering": "span"}
+    kinds = {
+        "ForTokenClassification": "tokens",
+        "ForQuestionAnswering": "span",
+        "ForImageClassification": "image",
+        "ForImageClassificationWithTeacher": "image",
+    }
     return next((kind for end, kind in kinds.items() if name.endswith(end)), "sequence")
 
 
@@ -110,14 +122,15 @@ class Backbone:
     Attributes:
         name: Model id or folder.
         model: The transformers model; its head, if any, is left trainable.
-        tokenizer: Its tokenizer; ``None`` in a plan.
+        reader: What reads rows for it: its tokenizer, its image processor, or a processor that
+            holds several; ``None`` in a plan.
         hosts: Its sites.
         description: How they were found, where its family has no file or one was given.
     """
 
     name: str
     model: Any
-    tokenizer: Any
+    reader: Any
     hosts: list[SiteHost]
     description: Description | None = None
 
@@ -176,7 +189,7 @@ def freeze(model: nn.Module) -> None:
 
 
 def wrap(
-    name: str, model: nn.Module, tokenizer: Any = None, description: Description | None = None
+    name: str, model: nn.Module, reader: Any = None, description: Description | None = None
 ) -> Backbone:
     """Freeze a model and find its sites, by a description if there is one.
 
@@ -186,7 +199,7 @@ def wrap(
     describe(model, description)
     hosts = hosts_of(model)
     freeze(model)
-    return Backbone(name, model, tokenizer, hosts, description_of(model))
+    return Backbone(name, model, reader, hosts, description_of(model))
 
 
 def module_paths(model: nn.Module, modules: Sequence[nn.Module]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Load models, configs and tokenizers: built in, from a folder, or from the Hub."""
+"""Load models, configs and what reads their rows: built in, from a folder, or from the Hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
@@ -27,16 +29,19 @@ from peftsearch.backbones.base import (
 )
 from peftsearch.backbones.description import read_description
 from peftsearch.catalogue import decoders
-from peftsearch.errors import ConfigError
+from peftsearch.errors import ConfigError, MissingError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
 
-#: Class of an encoder by what its head answers for: the whole text, each token, or a span.
+#: Class of a model by what its head answers for: the whole text, each token, a span, or an image.
 HEADS: dict[str, type[Any]] = {
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
+    "image": AutoModelForImageClassification,
 }
+#: What models read for such a head, where it is not text alone: these are of any architecture.
+_READ = {"image": "images"}
 
 
 def source_of(name: str) -> str:
@@ -57,10 +62,31 @@ def load_config(name: str) -> Any:
     return hub_call(source, lambda: AutoConfig.from_pretrained(source))
 
 
-def load_tokenizer(name: str) -> Any:
-    """Load a model's tokenizer."""
+def load_reader(name: str, head: str = "sequence") -> Any:
+    """Load what reads rows for a model.
+
+    Args:
+        name: As for :func:`load_model`.
+        head: Key of :data:`HEADS`: a tokenizer, or for ``image`` an image processor. That computes
+            with Pillow wherever it can, so that pixels are the same with and without torchvision.
+
+    Raises:
+        MissingError: It is not there, or needs a package that is not installed.
+    """
     source = source_of(name)
+    if head == "image":
+        return hub_call(source, lambda: _images(source))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
+
+
+def _images(source: str) -> Any:
+    """Load an image processor."""
+    try:
+        with quiet():
+            return AutoImageProcessor.from_pretrained(source, backend="pil")
+    except ImportError as error:
+        message = f'the image processor of "{source}" needs a package that is not installed.'
+        raise MissingError(message, "pip install torchvision") from error
 
 
 def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
@@ -72,6 +98,9 @@ def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
             by its own head; encoders, which need some head, get one for two labels.
         head: Key of :data:`HEADS`.
     """
+    if head in _READ:
+        config.num_labels = num_labels or 2
+        return _able(HEADS[head], config, f"what it sees in {_READ[head]}")
     if config.is_encoder_decoder:
         return _able(AutoModelForSeq2SeqLM, config, "a text")
     alone = config.model_type in decoders()
@@ -89,7 +118,9 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
     """Return a class if transformers has one of its kind for this type of model."""
     if type(config) not in cls._model_mapping:
         message = f'Models of type "{config.model_type}" cannot answer with {answer}.'
-        raise ConfigError(message, f"transformers has no {cls.__name__} for them.")
+        seen = type(config) in HEADS["image"]._model_mapping and cls is not HEADS["image"]
+        hint = "They read images: --task image-classification --data DIR." if seen else ""
+        raise ConfigError(message, hint or f"transformers has no {cls.__name__} for them.")
     return cls
 
 
@@ -102,7 +133,7 @@ def load_backbone(
     description: str | None = None,
     dropout: float | None = None,
 ) -> Backbone:
-    """Load weights and tokenizer, freeze the model, find its sites.
+    """Load weights and what reads rows, freeze the model, find its sites.
 
     Args:
         name: As for :func:`load_model`, and so are the next three.
@@ -114,7 +145,7 @@ def load_backbone(
     """
     read = None if description is None else read_description(description)
     model = load_model(name, num_labels, precision, head=head, dropout=dropout)
-    backbone = wrap(name, model, load_tokenizer(name), read)
+    backbone = wrap(name, model, load_reader(name, head), read)
     backbone.reset_head(0)
     return backbone
 
@@ -127,7 +158,7 @@ def load_model(
     head: str = "sequence",
     dropout: float | None = None,
 ) -> Any:
-    """Load a model for a task, without its tokenizer.
+    """Load a model for a task, without what reads its rows.
 
     Args:
         name: A built-in model (see :data:`peftsearch.micro.MODEL_DIRS`), a folder, or a Hub id.
@@ -140,7 +171,8 @@ def load_model(
     config = load_config(name)
     if dropout is not None:
         for key, value in vars(config).items():
-            if ("dropout" in key or key.endswith("pdrop")) and isinstance(value, float | int):
+            dropped = "dropout" in key or key.endswith("pdrop") or key == "drop_path_rate"
+            if dropped and isinstance(value, float | int):
                 setattr(config, key, dropout)
     cls = _prepare(config, num_labels, head)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -149,17 +181,22 @@ def load_model(
         model, report = hub_call(
             source,
             lambda: cls.from_pretrained(
-                source, config=config, dtype=dtype, output_loading_info=True
+                source,
+                config=config,
+                dtype=dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # a head for other labels is drawn anew
             ),
         )
-    _check_complete(name, model, report["missing_keys"])
+    mismatched = (key for key, *_ in report["mismatched_keys"])
+    _check_complete(name, model, (*report["missing_keys"], *mismatched))
     for _, parameter in head_parameters(model):
         parameter.data = parameter.data.float()  # trained, so never in half precision
     return model
 
 
 def _check_complete(name: str, model: Any, missing: Iterable[str]) -> None:
-    """Refuse a checkpoint without some weights: they would be random, and stay frozen."""
+    """Refuse a checkpoint without some weights, or of other shapes: they would stay random."""
     absent = sorted(key for key in missing if not key.startswith(head_prefixes(model)))
     if absent:
         some = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")

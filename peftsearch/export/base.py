@@ -165,6 +165,11 @@ def logits_of(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     return output_logits(output).float().cpu()
 
 
+def in_precision(batch: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return a batch with its images and sounds in a precision; ids and masks stay as they are."""
+    return {n: t.to(dtype) if t.is_floating_point() else t for n, t in batch.items()}
+
+
 def output_logits(output: Any) -> Tensor:
     """Return the logits of a model's output; those of begin and end as the last dimension."""
     if "start_logits" in output:

@@ -19,6 +19,7 @@ from peftsearch.export.base import (
     Bundle,
     Evidence,
     Problem,
+    in_precision,
     largest_difference,
     logits_of,
     output_logits,
@@ -82,12 +83,12 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
 
 
 def write(bundle: Bundle, folder: Path) -> None:
-    """Write the merged model, its config and its tokenizer, as transformers does."""
+    """Write the merged model, its config and what reads its rows, as transformers does."""
     model = bundle.backbone.model
     with patched(model, {**merged_tensors(bundle), **bundle.head}), quiet():
         model.save_pretrained(folder, max_shard_size=SHARD)
-    if bundle.backbone.tokenizer is not None:
-        bundle.backbone.tokenizer.save_pretrained(folder)
+    if bundle.backbone.reader is not None:
+        bundle.backbone.reader.save_pretrained(folder)
 
 
 def merged_tensors(bundle: Bundle) -> dict[str, Tensor]:
@@ -145,7 +146,8 @@ def _load(kind: Any, folder: Path, **options: Any) -> Any:
 @torch.no_grad()
 def _half(model: Any, bundle: Bundle) -> Tensor:
     """Return the logits of a bfloat16 model as it computes by itself, without autocast."""
-    return output_logits(model.eval()(**bundle.check_inputs)).float()
+    batch = in_precision(bundle.check_inputs, torch.bfloat16)
+    return output_logits(model.eval()(**batch)).float()
 
 
 def snippet(bundle: Bundle, folder: Path) -> list[str]:

@@ -17,13 +17,15 @@ _KINDS = (
     "ForSequenceClassification",
     "ForTokenClassification",
     "ForQuestionAnswering",
+    "ForImageClassification",
+    "ForImageClassificationWithTeacher",
     "ForCausalLM",
     "LMHeadModel",
 )
 
 
 def sample_inputs(model: Any) -> dict[str, Tensor] | None:
-    """Return a padded batch of drawn token ids; ``None`` for models with other inputs.
+    """Return a padded batch of drawn token ids, or images; ``None`` for models with other inputs.
 
     Every row ends in the end token, which encoder-decoders with a head for labels read.
     """
@@ -33,6 +35,8 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
     if model.main_input_name == "input_features":
         return sample_sounds(config)
     generator = torch.Generator().manual_seed(0)
+    if model.main_input_name == "pixel_values":
+        return {"pixel_values": _images(config, generator)}
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
     ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)
     if end is not None:
@@ -50,3 +54,10 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
         rest = torch.randint(_FIRST, config.vocab_size, (_ROWS, 3), generator=generator)
         batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
     return batch
+
+
+def _images(config: Any, generator: torch.Generator) -> Tensor:
+    """Draw images (rows, channels, height, width) of the size that a model takes."""
+    size = config.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return torch.randn((_ROWS, config.num_channels, height, width), generator=generator)

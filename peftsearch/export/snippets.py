@@ -35,6 +35,8 @@ def auto_class(model: Any) -> str:
         "ForSequenceClassification": "AutoModelForSequenceClassification",
         "ForTokenClassification": "AutoModelForTokenClassification",
         "ForQuestionAnswering": "AutoModelForQuestionAnswering",
+        "ForImageClassification": "AutoModelForImageClassification",
+        "ForImageClassificationWithTeacher": "AutoModelForImageClassification",
     }
     return next((auto for end, auto in autos.items() if name.endswith(end)), name)
 

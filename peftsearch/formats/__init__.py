@@ -14,6 +14,7 @@ from peftsearch.formats.chat import Chat
 from peftsearch.formats.choice_likelihood import ChoiceLikelihood
 from peftsearch.formats.choosing import form_of, head_of, head_outputs, is_decoder
 from peftsearch.formats.generation import Generation
+from peftsearch.formats.image_classification import ImageClassification
 from peftsearch.formats.label_generation import LabelGeneration
 from peftsearch.formats.language_modelling import LanguageModelling
 from peftsearch.formats.multiple_choice import MultipleChoice
@@ -33,6 +34,7 @@ __all__ = [
     "Feature",
     "Format",
     "Generation",
+    "ImageClassification",
     "LabelGeneration",
     "LanguageModelling",
     "MultipleChoice",
@@ -47,12 +49,12 @@ __all__ = [
 ]
 
 
-def make_format(task: Task, tokenizer: Any, model_config: Any, wanted: str = "auto") -> Format:
+def make_format(task: Task, reader: Any, model_config: Any, wanted: str = "auto") -> Format:
     """Choose the format by the rule of :mod:`peftsearch.formats.choosing`.
 
     Args:
         task: The task.
-        tokenizer: Tokenizer of the model.
+        reader: What reads rows for the model: its tokenizer, image processor, or processor of both.
         model_config: Its ``transformers`` configuration.
         wanted: ``auto``, ``text`` or ``head``.
 
@@ -63,13 +65,14 @@ def make_format(task: Task, tokenizer: Any, model_config: Any, wanted: str = "au
         made = _HEADS.get(task.kind, SequenceClassification)
     else:
         made = _of_decoder(task) if is_decoder(model_config) else _of_encoder_decoder(task)
-    return made(task, tokenizer, model_config)
+    return made(task, reader, model_config)
 
 
 _HEADS: dict[str, Callable[[Task, Any, Any], Format]] = {
     "choice": MultipleChoice,
     "tagging": TokenClassification,
     "extraction": QuestionAnswering,
+    "image-classification": ImageClassification,
 }
 
 

@@ -21,14 +21,20 @@ class Feature:
     """One tokenised row.
 
     Attributes:
-        inputs: Token lists by the name of the model's argument, without padding.
+        inputs: By the name of the model's argument: token lists without padding, and images or
+            sounds, decoded or as :class:`~peftsearch.tasks.media.Media`.
         target: Token ids of the answer (encoder-decoders), a label id, or a number (regression).
         reference: What is right, in the form of :meth:`Format.predict`.
     """
 
-    inputs: dict[str, list[int]]
+    inputs: dict[str, Any]
     target: list[int] | int | float
     reference: Answer
+
+    @property
+    def length(self) -> int:
+        """Tokens of the input; 0 where there are none, and all rows are as long."""
+        return len(self.inputs.get("input_ids", ()))
 
 
 class Format(Protocol):

@@ -6,6 +6,7 @@ The rule, for ``format: auto``:
 kind of task        encoder             encoder-decoder  decoder
 ==================  ==================  ===============  =========================
 classification      head                text             text
+image-class.        head                refused          refused
 regression          head                text             head
 choice              head                text             text
 tagging             head                refused          refused
@@ -14,6 +15,8 @@ generation          refused             text             text
 language-modelling  refused             refused          text
 chat                refused             refused          text
 ==================  ==================  ===============  =========================
+
+Images are read by models that have a class for it in transformers, whatever else they are.
 
 ``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
 ``head`` may be asked for with a decoder in classification, ``text`` in regression; there
@@ -27,6 +30,7 @@ from typing import Any
 from peftsearch.catalogue import decoders
 from peftsearch.errors import ConfigError
 from peftsearch.tasks.base import Task
+from peftsearch.tasks.shapes import HOLDS
 
 _WRITTEN = ("generation", "language-modelling", "chat")
 #: Kinds of which a decoder writes the answer.
@@ -57,9 +61,9 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
     if task.kind in _WRITTEN:
         _require_writer(task, model_config, alone or (writes and task.kind not in _OF_DECODERS))
     _require_reader(task, model_config, writes or alone)
-    found = "text" if writes or task.kind in _WRITTEN else "head"
-    written = task.kind in _BY_DECODERS or task.scoring == "generation"
-    if alone and written:
+    written = task.kind in _WRITTEN or (writes and task.kind not in HOLDS)
+    found = "text" if written else "head"
+    if alone and (task.kind in _BY_DECODERS or task.scoring == "generation"):
         found = "text"
     if wanted in ("auto", found):
         return found
@@ -108,4 +112,5 @@ def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
 
 def head_of(task: Task) -> str:
     """Return which head an encoder needs, as a key of ``backbones.loading.HEADS``."""
-    return {"tagging": "tokens", "extraction": "span"}.get(task.kind, "sequence")
+    heads = {"tagging": "tokens", "extraction": "span", "image-classification": "image"}
+    return heads.get(task.kind, "sequence")

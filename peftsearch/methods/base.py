@@ -8,7 +8,7 @@ order, never the order of insertion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -172,7 +172,7 @@ class PeftSlot(nn.Module):
         layers = self.ordered()
         if not layers:
             return None
-        x = self._in_rows(args[0])
+        x = _in_rows(args[0], layers)
         for layer in layers:
             x = layer.before(x)
         return (x.reshape(args[0].shape), *args[1:])
@@ -181,20 +181,10 @@ class PeftSlot(nn.Module):
         layers = self.ordered()
         if not layers:
             return output
-        x, y = self._in_rows(args[0]), self._in_rows(output)
+        x, y = _in_rows(args[0], layers), _in_rows(output, layers)
         for layer in layers:
             y = layer.after(x, y)
         return y.reshape(output.shape)
-
-    def _in_rows(self, x: Tensor) -> Tensor:
-        """Return (B, T, D): OPT's feed-forward has (B * T, D), norms of heads (B, T, H, K).
-
-        B is known from the masks alone, and without them it does not matter.
-        """
-        if x.dim() == 3:
-            return x
-        rows = max(1 if layer.mask is None else len(layer.mask) for layer in self._sorted)
-        return x.reshape(rows, -1, x.shape[-1])
 
     def open(self, host: nn.Module) -> None:
         """Register the slot and its hooks on the host."""
@@ -212,6 +202,22 @@ class PeftSlot(nn.Module):
             handle.remove()
         self._handles = []
         del host._modules[SLOT]
+
+
+def _in_rows(x: Tensor, layers: Sequence[PeftLayer]) -> Tensor:
+    """Return (B, T, D): OPT's feed-forward has (B * T, D), norms of heads (B, T, H, K).
+
+    Swin's attention has a row for each window, (B * W, T, D). B is known from the masks alone, and
+    without them it does not matter.
+
+    Args:
+        x: Input or output of the host.
+        layers: Those that are on; the others may still have the masks of another batch.
+    """
+    rows = max(1 if layer.mask is None else len(layer.mask) for layer in layers)
+    if x.dim() == 3 and rows in (1, len(x)):
+        return x
+    return x.reshape(rows, -1, x.shape[-1])
 
 
 def insert(host: nn.Module, key: str, layer: PeftLayer, order: int) -> None:

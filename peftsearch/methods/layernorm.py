@@ -27,6 +27,7 @@ METHOD = {
             "cross_attention",
             "feed_forward",
             "feed_forward_out",
+            "merging",
         ),
     },
     "sized": False,

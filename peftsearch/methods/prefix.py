@@ -163,7 +163,7 @@ def _mask(
     if mask.dtype == torch.bool:
         least = torch.finfo(query.dtype).min
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, least)
-    columns = [_columns(layer, mask) for layer in layers]
+    columns = [_columns(layer, mask, len(key)) for layer in layers]
     parts = []
     rows = (*mask.shape[:-1],)
     for layer, column in zip(layers, columns, strict=True):
@@ -185,14 +185,18 @@ def _explicit(query: Tensor, key: Tensor, *, causal: bool) -> Tensor:
     return mask.tril(keys - queries) if causal else mask
 
 
-def _columns(layer: PrefixLayer, mask: Tensor) -> Tensor | None:
-    """Return the additive mask (1 or B, 1, 1, size) of a searched prefix."""
+def _columns(layer: PrefixLayer, mask: Tensor, rows: int) -> Tensor | None:
+    """Return the additive mask (1 or rows, 1, 1, size) of a searched prefix.
+
+    Where a row of the batch is several in the attention, as in Swin's windows, they have its mask.
+    """
     if layer.mask is None:
         return None
     column = torch.log(layer.mask.float() + _TINY)
     if not layer.mask.requires_grad:  # then what is off can vanish altogether
         column = column.masked_fill(layer.mask == 0, torch.finfo(mask.dtype).min)
-    return column.unsqueeze(2)
+    column = column.unsqueeze(2)
+    return column if len(column) == 1 else column.repeat_interleave(rows // len(column), dim=0)
 
 
 ALL_ATTENTION_FUNCTIONS.register(_NAME, _prefix_attention)

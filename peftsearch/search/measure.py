@@ -120,7 +120,7 @@ class _Meter:
         self.task, self.format = task, task_format
         self.model = supernet.backbone.model.eval()
         # Rows of like length together: less padding, the same scores.
-        rows = sorted(features, key=lambda feature: len(feature.inputs["input_ids"]))
+        rows = sorted(features, key=lambda feature: feature.length)
         cut = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
         self.batches = [session.to_device(task_format.collate(part)) for part in cut]
         self.sizes = [len(part) for part in cut]

@@ -23,6 +23,7 @@ from peftsearch.tasks.tables import Tables
 
 KINDS = (
     "classification",
+    "image-classification",
     "regression",
     "generation",
     "choice",
@@ -92,7 +93,8 @@ class Task:
         kind: One of :data:`KINDS`. ``choice`` picks one of several texts of the row, ``tagging``
             gives every word a label, ``extraction`` finds the answer to a question in a text.
         columns: Text columns, in order; encoders read all but the last as one text. For tagging
-            the one with the list of words; for extraction question and context.
+            the one with the list of words; for extraction question and context. Of some kinds
+            they hold images or sounds, see :data:`peftsearch.tasks.shapes.HOLDS`.
         label_column: Column with the label id, with the number for regression, with the text (or
             the list of right texts) to write for generation, with the index of the right choice
             or the list of right ones, with the list of tags, or with the answers; the text column
@@ -264,7 +266,8 @@ def load(
             "Give a folder: --data DIR, or a line data: in the task file.",
         )
     raw = _prepared(_read(source, task), task)
-    shape = task.shape
+    folder = source.path if isinstance(source, Folder) else None
+    shape = replace(task.shape, folder=folder)
     problems: list[ConfigError] = []
     train = checked_rows(raw.train, shape, problems, raw.empty_text)
     test = checked_rows(raw.test, shape, problems, raw.empty_text)
@@ -374,4 +377,4 @@ def _fingerprint(train: list[Row], test: list[Row], more: Mapping[str, list[Row]
 
 
 def _canonical(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+    return json.dumps(row, sort_keys=True, ensure_ascii=True, default=str).encode() + b"\n"

@@ -87,6 +87,8 @@ def _described(feature: Any) -> Column:
         return Column("answers" if isinstance(feature, Mapping) and "text" in feature else "other")
     if feature["_type"] == "ClassLabel":
         return Column("label", tuple(feature["names"]))
+    if feature["_type"] == "Image":
+        return Column("image")
     dtype = str(feature.get("dtype", ""))
     if feature["_type"] != "Value":
         return Column("other")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peftsearch.tasks.shapes import Row, Shape
+from peftsearch.tasks.shapes import OF_LABELS, Row, Shape
 
 #: Rows of the most frequent label for one of the least frequent, from which on it is said.
 UNEVEN = 10
@@ -153,7 +153,7 @@ def _of_labels(
                     f"trained on; the first: {where(found[0])}."
                 )
     there = {label: number for label, number in counts.items() if number}
-    if shape.kind == "classification" and there:
+    if shape.kind in OF_LABELS and there:
         most, least = max(there, key=there.__getitem__), min(there, key=there.__getitem__)
         if there[most] >= UNEVEN * there[least]:
             yield (
@@ -169,7 +169,7 @@ def missing_labels(parts: Mapping[str, Sequence[Row]], shape: Shape) -> list[str
         parts: The parts by name.
         shape: Tells the labels; other kinds than classification have none to keep.
     """
-    if shape.kind != "classification":
+    if shape.kind not in OF_LABELS:
         return []
     counts = {name: _labels(rows, shape) for name, rows in parts.items()}
     notices = []

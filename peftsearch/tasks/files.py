@@ -12,7 +12,8 @@ the labels, ``template`` "name column: {column} …" as T5 writes it, ``metrics`
 regression pearson and spearman, for generation edit_similarity and exact_match), ``max_length``
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
 ``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
-learn one column itself, ``text`` or ``messages``. ``format`` is ``auto``, ``text`` or ``head``, see
+learn one column itself, ``text`` or ``messages``; ``image-classification`` reads the column
+``image``. ``format`` is ``auto``, ``text`` or ``head``, see
 :mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind. All problems are reported
 together.
 """
@@ -30,6 +31,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.base import FORMATS, KINDS, SCORINGS, Folder, Hub, Source, Task
 from peftsearch.tasks.metrics import DEFAULTS, FITTING, LOWER_IS_BETTER, METRICS
+from peftsearch.tasks.shapes import HOLDS, OF_LABELS
 
 _KEYS = (
     "name",
@@ -56,6 +58,8 @@ _KEYS = (
 #: Kinds whose rows are one column that is learned itself, and what it is called.
 _WHOLE = {"language-modelling": "text", "chat": "messages"}
 _NOT_OF_WHOLE = ("label_column", "template")
+#: What the columns are called where a task does not name them.
+_NAMED = {**{kind: (name,) for kind, name in _WHOLE.items()}, **HOLDS}
 #: Keys that have a meaning for some kinds only.
 _ONLY = {
     "max_target_length": ("generation", "extraction"),
@@ -68,7 +72,7 @@ _ONLY = {
     "stride": ("extraction",),
 }
 #: How many columns a kind may have; of the others any number, of which encoders join all but one.
-_COLUMNS = {"tagging": 1, "extraction": 2}
+_COLUMNS = {"tagging": 1, "extraction": 2, **{kind: len(names) for kind, names in HOLDS.items()}}
 _HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision", "data_dir")
 
 
@@ -120,12 +124,14 @@ class _Reader:
         columns, choices = self.columns(kind), self.choices(kind)
         if kind in _WHOLE:
             self.whole(kind, columns)
+        elif kind in HOLDS and "template" in self.content:
+            self.wrong(f"template has no meaning for {kind}", "Remove template.")
         labels = self.labels(kind)
         words = self.label_words(kind, labels, choices)
         shown = (*choices, *columns)
         default = " ".join([name, *(f"{column}: {{{column}}}" for column in shown)])
         template = self.text(self.content, "template", default) or default
-        if kind in _WHOLE:
+        if kind in _NAMED:
             template = ""
         elif columns:
             self.check_template(template, shown)
@@ -173,15 +179,19 @@ class _Reader:
         return name
 
     def columns(self, kind: str) -> tuple[str, ...]:
-        columns = self.texts("columns", (_WHOLE[kind],) if kind in _WHOLE else ())
+        columns = self.texts("columns", _NAMED.get(kind, ()))
         wanted = _COLUMNS.get(kind)
         if kind in _WHOLE:
             return columns
-        if "columns" not in self.content:
+        if "columns" not in self.content and kind not in HOLDS:
             self.wrong("columns is missing", "Name the text columns: columns: [text].")
         elif columns and wanted is not None and len(columns) != wanted:
-            hint = {1: "the column with the words", 2: "question and text, in this order"}[wanted]
-            self.wrong(f"columns has {len(columns)} names", f"Give {hint}.")
+            hint = {
+                "tagging": "the column with the words",
+                "extraction": "question and text, in this order",
+            }
+            given = hint.get(kind, f"one for each of: {', '.join(HOLDS.get(kind, ()))}")
+            self.wrong(f"columns has {len(columns)} names", f"Give {given}.")
         return columns
 
     def choices(self, kind: str) -> tuple[str, ...]:
@@ -239,7 +249,7 @@ class _Reader:
 
     def labels(self, kind: str) -> tuple[str, ...]:
         labels = self.texts("labels", (), numbers=True)
-        if kind not in ("classification", "tagging"):
+        if kind not in (*OF_LABELS, "tagging"):
             if "labels" in self.content:
                 self.wrong(f"labels have no meaning for {kind}", "Remove labels.")
             return ()
@@ -255,7 +265,9 @@ class _Reader:
         # A model that writes the name of a choice needs not write the choice.
         default = choices if kind == "choice" and len(choices) > 1 else labels
         words = self.texts("label_words", default, numbers=True)
-        wordless = ("generation", "tagging", "extraction", *_WHOLE)
+        wordless = ("generation", "tagging", "extraction", *_NAMED)
+        if kind in HOLDS and "label_words" not in self.content:
+            return ()
         if kind in wordless and "label_words" in self.content:
             self.wrong(f"label_words have no meaning for {kind}", "Remove label_words.")
         elif kind == "choice" and words and len(words) != len(choices):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.base import KINDS, LIKELIHOOD_KINDS, Source, Task
+from peftsearch.tasks.media import SUFFIXES
 from peftsearch.tasks.metrics import DEFAULTS
+from peftsearch.tasks.shapes import HOLDS, OF_LABELS
 
 #: What label columns are called, where their type does not tell them.
 _LABELS = ("label", "labels", "target", "score", "tags", "ner_tags", "answers", "summary")
@@ -46,7 +49,7 @@ class Column:
 
     Attributes:
         type: ``text``, ``label``, ``integer``, ``number``, ``boolean``, ``texts``, ``labels``,
-            ``answers`` or ``other``.
+            ``answers``, ``image`` or ``other``.
         names: Names of the labels by id, where the data set has them.
     """
 
@@ -72,6 +75,7 @@ def _type(values: Sequence[Any]) -> str:
         "boolean": lambda v: isinstance(v, bool),
         "integer": lambda v: isinstance(v, int) and not isinstance(v, bool),
         "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+        **{kind: partial(_is_file, suffixes=SUFFIXES[kind]) for kind in SUFFIXES},
         "text": lambda v: isinstance(v, str),
         "texts": lambda v: isinstance(v, list) and all(isinstance(x, str) for x in v),
         "labels": lambda v: isinstance(v, list) and all(isinstance(x, int) for x in v),
@@ -80,6 +84,12 @@ def _type(values: Sequence[Any]) -> str:
     if not values:
         return "other"
     return next((name for name, check in checks.items() if all(map(check, values))), "other")
+
+
+def _is_file(value: Any, suffixes: tuple[str, ...]) -> bool:
+    """Whether a value names a file with one of these endings, alone or beside its bytes."""
+    path = value.get("path") if isinstance(value, Mapping) else value
+    return isinstance(path, str) and path.lower().endswith(suffixes)
 
 
 def infer(
@@ -108,7 +118,7 @@ def infer(
     if wishes.kind in LIKELIHOOD_KINDS:
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
     label = wishes.label_column or _label_column(name, columns)
-    kind = wishes.kind or _kind(name, label, columns)
+    kind = _of_content(wishes.kind or _kind(name, label, columns), columns)
     if kind not in KINDS or kind == "choice":
         known = [k for k in KINDS if k != "choice"]
         raise ConfigError(
@@ -126,7 +136,7 @@ def infer(
         label_column=label,
         labels=labels,
         label_words=labels if kind == "classification" else (),
-        template=" ".join([short, *(f"{column}: {{{column}}}" for column in texts)]),
+        template="" if kind in HOLDS else " ".join([short, *(f"{c}: {{{c}}}" for c in texts)]),
         metrics=DEFAULTS[kind],
         max_length=384 if kind == "extraction" else 128,
         source=source,
@@ -199,9 +209,18 @@ def _kind(name: str, label: str, columns: Mapping[str, Column]) -> str:
     )
 
 
+def _of_content(kind: str, columns: Mapping[str, Column]) -> str:
+    """Return the kind for images, where there are no texts that could be classified."""
+    types = {column.type for column in columns.values()}
+    pictures = kind == "classification" and "image" in types and "text" not in types
+    return "image-classification" if pictures else kind
+
+
 def _text_columns(
     name: str, kind: str, label: str, columns: Mapping[str, Column]
 ) -> tuple[str, ...]:
+    if kind in HOLDS:
+        return _content_columns(name, kind, label, columns)
     wanted = "texts" if kind == "tagging" else "text"
     found = [n for n, column in columns.items() if column.type == wanted and n != label]
     if kind == "extraction" and {"question", "context"} <= set(found):
@@ -215,10 +234,26 @@ def _text_columns(
     )
 
 
+def _content_columns(
+    name: str, kind: str, label: str, columns: Mapping[str, Column]
+) -> tuple[str, ...]:
+    """Return the columns that hold what a kind reads: of that type, or else called like it."""
+    found = []
+    for content in HOLDS[kind]:
+        typed = [n for n, column in columns.items() if column.type == content and n != label]
+        if len(typed) != 1:
+            typed = [content] if content in columns else []
+        if not typed:
+            message = f"{name}: it is not clear which column is the {content}; there are "
+            raise ConfigError(f"{message}{_shown(columns)}.", "Give --text-columns NAME.")
+        found += typed
+    return tuple(found)
+
+
 def _label_names(
     name: str, kind: str, label: str, column: Column, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    if kind not in ("classification", "tagging"):
+    if kind not in (*OF_LABELS, "tagging"):
         return ()
     if column.names:
         return column.names

@@ -190,6 +190,7 @@ def conversation_of(value: Any, record: Record, shape: Shape) -> str:
 
 READERS: dict[str, Callable[[Any, Record, Shape], Any]] = {
     "classification": _label_id,
+    "image-classification": _label_id,
     "regression": _number,
     "generation": _target,
     "choice": _choice,

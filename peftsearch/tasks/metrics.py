@@ -146,6 +146,7 @@ _LABELS = ("accuracy", "f1", "macro_f1", "matthews")
 _OF_TEXTS = (*TEXT_METRICS, *ANSWER_METRICS)
 FITTING: dict[str, tuple[str, ...]] = {
     "classification": (*_LABELS, *GROUP_METRICS),
+    "image-classification": _LABELS,
     "regression": ("pearson", "spearman"),
     "generation": _OF_TEXTS,
     "choice": ("accuracy", "squad_f1", "squad_exact_match"),
@@ -159,6 +160,7 @@ FITTING: dict[str, tuple[str, ...]] = {
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
+    "image-classification": ("accuracy", "macro_f1"),
     "regression": ("pearson", "spearman"),
     "generation": ("edit_similarity", "exact_match"),
     "choice": ("accuracy",),

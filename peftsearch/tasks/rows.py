@@ -5,17 +5,22 @@ Place in the flow: below :mod:`peftsearch.tasks.base`. Pure; reads and writes no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
+from peftsearch.tasks.images import image_of
 from peftsearch.tasks.labels import READERS, conversation_of, text_of, texts_of
+from peftsearch.tasks.media import Media
 from peftsearch.tasks.shapes import Record, Row, Shape, as_text, labels_are_hidden
 
 __all__ = ["MOST_PROBLEMS", "Record", "Row", "Shape", "checked_rows", "labels_are_hidden"]
 
 MOST_PROBLEMS = 10
 """So many wrong rows are named; the rest is counted."""
+_CONTENTS: Mapping[str, Callable[[str, Record, Path | None], Media]] = {"image": image_of}
+"""How a column is read that holds no text, see :data:`peftsearch.tasks.shapes.HOLDS`."""
 
 
 def checked_rows(
@@ -74,7 +79,10 @@ def _checked_row(record: Record, shape: Shape, empty_text: bool) -> Row:
     return row
 
 
-def _column(column: str, record: Record, shape: Shape, empty_text: bool) -> str | list[str]:
+def _column(column: str, record: Record, shape: Shape, empty_text: bool) -> str | list[str] | Media:
+    content = shape.holds(column)
+    if content in _CONTENTS:
+        return _CONTENTS[content](column, record, shape.folder)
     if shape.kind == "chat":
         return conversation_of(record.values.get(column), record, shape)
     if shape.kind == "tagging":

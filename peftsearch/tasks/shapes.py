@@ -8,9 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+
+#: What the columns of a kind hold, by place, for the kinds whose columns are not texts alone. The
+#: columns are called so where a task does not name them.
+HOLDS: Mapping[str, tuple[str, ...]] = {"image-classification": ("image",)}
+#: Kinds with one label of a few for each row.
+OF_LABELS = ("classification", "image-classification")
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Shape:
         choices: Columns that hold one choice each, or the one that holds a list.
         group: Columns that name which rows belong together.
         unanswerable: Whether a question may have no answer.
+        folder: Where relative paths in rows begin; ``None`` where rows come without files.
     """
 
     columns: tuple[str, ...]
@@ -42,9 +50,15 @@ class Shape:
     choices: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
     unanswerable: bool = False
+    folder: Path | None = None
+
+    def holds(self, column: str) -> str:
+        """What a column holds: ``text``, or what :data:`HOLDS` says."""
+        contents = dict(zip(self.columns, HOLDS.get(self.kind, ()), strict=False))
+        return contents.get(column, "text")
 
     def text(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The texts of a checked row: what makes two rows the same."""
+        """The texts, images and sounds of a checked row: what makes two rows the same."""
         return tuple(as_text(row[name]) for name in (*self.columns, *self.choices))
 
     def together(self, row: Mapping[str, Any]) -> tuple[str, ...]:

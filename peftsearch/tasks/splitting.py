@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from peftsearch.seeds import derive
 from peftsearch.tasks.rows import Row, Shape
+from peftsearch.tasks.shapes import OF_LABELS
 
 
 def pick(rows: list[Row], shape: Shape, count: int | None, seed: int, name: str) -> list[Row]:
@@ -91,7 +92,7 @@ def divide(rows: Sequence[Row], shape: Shape, sizes: Sequence[int], seed: int) -
 
 def _strata(groups: list[list[int]], rows: Sequence[Row], shape: Shape) -> list[list[list[int]]]:
     """Collect groups of row numbers by the label of their first row, in the order of labels."""
-    if shape.kind != "classification":
+    if shape.kind not in OF_LABELS:
         return [groups]
     strata: list[list[list[int]]] = [[] for _ in shape.labels]
     for group in groups:

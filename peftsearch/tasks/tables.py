@@ -1,5 +1,7 @@
 """Reading rows from files: .jsonl, .jsonl.gz, .csv, .tsv, .parquet, and texts from .txt.
 
+Folders of images are rows too, see :mod:`peftsearch.tasks.split_folders`.
+
 Place in the flow: below :mod:`peftsearch.tasks.base`. Reads the files of a folder.
 """
 
@@ -17,6 +19,7 @@ from typing import Literal
 from peftsearch.errors import ConfigError, MissingError
 from peftsearch.nearest import did_you_mean
 from peftsearch.tasks.rows import MOST_PROBLEMS, Record
+from peftsearch.tasks.split_folders import read_split_folder, split_folders
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
 #: Texts with blank lines between them.
@@ -27,7 +30,8 @@ class Tables:
     """The row files of a folder, by split name.
 
     Args:
-        folder: Folder that holds ``train`` and ``validation`` files, and optionally ``test``.
+        folder: Folder that holds ``train`` and ``validation``, and optionally ``test``, as files
+            or as folders of images; a file goes before a folder of the same name.
 
     Raises:
         MissingError: There is no such folder.
@@ -42,6 +46,7 @@ class Tables:
             raise MissingError(f'there is no folder "{folder}".', hint)
         self.folder = folder
         self._files: dict[str, Path] = {}
+        self._folders = split_folders(folder)
         for path in sorted(folder.iterdir()):
             for suffix in (*SUFFIXES, TEXTS):
                 if path.name.endswith(suffix) and path.is_file():
@@ -55,8 +60,8 @@ class Tables:
                     self._files[name] = path
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a file for a split."""
-        return name in self._files
+        """Whether there is a file or a folder for a split."""
+        return name in self._files or name in self._folders
 
     def read(self, *names: str) -> list[Record]:
         """Read the first file there is among the names.
@@ -68,7 +73,10 @@ class Tables:
         for name in names:
             if name in self._files:
                 return read_table(self._files[name])
-        found = ", ".join(sorted(p.name for p in self._files.values())) or "no file of rows"
+            if name in self._folders:
+                return read_split_folder(self._folders[name], read_table)
+        there = sorted(p.name for p in (*self._files.values(), *self._folders.values()))
+        found = ", ".join(there) or "no file of rows"
         raise MissingError(
             f'"{self.folder}" has no file "{names[0]}" (found: {found}).',
             f"Add {names[0]} as one of {', '.join(SUFFIXES)}.",

@@ -37,7 +37,7 @@ def backbone(folder: Path) -> Backbone:
 
 
 def _batch(backbone: Backbone) -> dict[str, Tensor]:
-    encoded = backbone.tokenizer(list(WORDS), padding=True, return_tensors="pt")
+    encoded = backbone.reader(list(WORDS), padding=True, return_tensors="pt")
     return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 

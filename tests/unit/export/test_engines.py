@@ -24,7 +24,7 @@ def test_ctranslate2_serves_a_merged_t5(tmp_path: Path) -> None:
     )
     engine.converters.TransformersConverter(str(tmp_path / "x")).convert(str(tmp_path / "served"))
     merged = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "x").eval()
-    tokenizer = backbone.tokenizer
+    tokenizer = backbone.reader
     asked = tokenizer("forward all dogs munch so no animals munch")["input_ids"]
     answer = tokenizer("minus dogs")["input_ids"]
     words = tokenizer.convert_ids_to_tokens
