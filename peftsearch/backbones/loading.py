@@ -16,7 +16,9 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
+    AutoProcessor,
     AutoTokenizer,
 )
 from transformers.utils import logging
@@ -39,9 +41,10 @@ HEADS: dict[str, type[Any]] = {
     "tokens": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
     "image": AutoModelForImageClassification,
+    "speech": AutoModelForSpeechSeq2Seq,
 }
 #: What models read for such a head, where it is not text alone: these are of any architecture.
-_READ = {"image": "images"}
+_READ = {"image": "images", "speech": "sounds"}
 
 
 def source_of(name: str) -> str:
@@ -67,8 +70,9 @@ def load_reader(name: str, head: str = "sequence") -> Any:
 
     Args:
         name: As for :func:`load_model`.
-        head: Key of :data:`HEADS`: a tokenizer, or for ``image`` an image processor. That computes
-            with Pillow wherever it can, so that pixels are the same with and without torchvision.
+        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``speech`` a
+            processor of sounds and texts. Images are computed with Pillow wherever that can be,
+            so that pixels are the same with and without torchvision.
 
     Raises:
         MissingError: It is not there, or needs a package that is not installed.
@@ -76,6 +80,8 @@ def load_reader(name: str, head: str = "sequence") -> Any:
     source = source_of(name)
     if head == "image":
         return hub_call(source, lambda: _images(source))
+    if head == "speech":
+        return hub_call(source, lambda: AutoProcessor.from_pretrained(source))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
@@ -120,6 +126,8 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
         message = f'Models of type "{config.model_type}" cannot answer with {answer}.'
         seen = type(config) in HEADS["image"]._model_mapping and cls is not HEADS["image"]
         hint = "They read images: --task image-classification --data DIR." if seen else ""
+        if type(config) in HEADS["speech"]._model_mapping and cls is not HEADS["speech"]:
+            hint = "They read sounds: --task speech-recognition --data DIR."
         raise ConfigError(message, hint or f"transformers has no {cls.__name__} for them.")
     return cls
 

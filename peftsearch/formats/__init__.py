@@ -20,6 +20,7 @@ from peftsearch.formats.language_modelling import LanguageModelling
 from peftsearch.formats.multiple_choice import MultipleChoice
 from peftsearch.formats.question_answering import QuestionAnswering
 from peftsearch.formats.sequence_classification import SequenceClassification
+from peftsearch.formats.speech_recognition import SpeechRecognition
 from peftsearch.formats.text_to_text import TextToText
 from peftsearch.formats.token_classification import TokenClassification
 from peftsearch.tasks.base import Task
@@ -40,6 +41,7 @@ __all__ = [
     "MultipleChoice",
     "QuestionAnswering",
     "SequenceClassification",
+    "SpeechRecognition",
     "TextToText",
     "TokenClassification",
     "form_of",
@@ -79,6 +81,8 @@ _HEADS: dict[str, Callable[[Task, Any, Any], Format]] = {
 def _of_encoder_decoder(task: Task) -> Callable[[Task, Any, Any], Format]:
     if task.kind in ("generation", "extraction"):
         return Generation
+    if task.kind == "speech-recognition":
+        return SpeechRecognition
     if task.kind == "choice" and not task.label_words:
         return ChoiceLikelihood
     return LabelGeneration if task.scoring == "generation" else TextToText

@@ -12,6 +12,7 @@ choice              head                text             text
 tagging             head                refused          refused
 extraction          head                text             text
 generation          refused             text             text
+speech-recognition  refused             text (Whisper)   refused
 language-modelling  refused             refused          text
 chat                refused             refused          text
 ==================  ==================  ===============  =========================
@@ -32,7 +33,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.shapes import HOLDS
 
-_WRITTEN = ("generation", "language-modelling", "chat")
+_WRITTEN = ("generation", "speech-recognition", "language-modelling", "chat")
 #: Kinds of which a decoder writes the answer.
 _BY_DECODERS = (*_WRITTEN, "classification", "choice", "extraction")
 #: Kinds that a decoder may also do with a head for the whole text.
@@ -112,5 +113,10 @@ def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
 
 def head_of(task: Task) -> str:
     """Return which head an encoder needs, as a key of ``backbones.loading.HEADS``."""
-    heads = {"tagging": "tokens", "extraction": "span", "image-classification": "image"}
+    heads = {
+        "tagging": "tokens",
+        "extraction": "span",
+        "image-classification": "image",
+        "speech-recognition": "speech",
+    }
     return heads.get(task.kind, "sequence")

@@ -40,8 +40,12 @@ Tokens = Mapping[str, float]
 def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, float] | None:
     """Return the mean tokens of a row in each stack; a decoder reads what it is to write.
 
-    ``None`` where rows are not texts.
+    Whisper hears every sound to its full length. ``None`` where rows are not texts or sounds.
     """
+    if all("input_features" in feature.inputs for feature in features):
+        heard = float(backbone.model.config.max_source_positions)
+        written = _mean(len(f.target) for f in features if isinstance(f.target, list))
+        return {"encoder": heard, "decoder": written}
     if not all("input_ids" in feature.inputs for feature in features):
         return None
     inputs = _mean(len(feature.inputs["input_ids"]) for feature in features)

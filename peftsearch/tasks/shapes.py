@@ -15,7 +15,10 @@ Row = dict[str, Any]
 
 #: What the columns of a kind hold, by place, for the kinds whose columns are not texts alone. The
 #: columns are called so where a task does not name them.
-HOLDS: Mapping[str, tuple[str, ...]] = {"image-classification": ("image",)}
+HOLDS: Mapping[str, tuple[str, ...]] = {
+    "image-classification": ("image",),
+    "speech-recognition": ("audio",),
+}
 #: Kinds with one label of a few for each row.
 OF_LABELS = ("classification", "image-classification")
 
