@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 
+from peftsearch.tasks.sounds import encoded
 from tests.models import FACTORIES
 
 RATE = 16_000
@@ -64,3 +66,15 @@ def words(count: int, seed: int = 0, longest: int = 4) -> list[str]:
         letters: Sequence[str] = rng.choice(list(LETTERS), rng.integers(2, longest + 1)).tolist()
         found["".join(letters)] = None
     return list(found)
+
+
+def folder_of(root: Path, name: str = "transcription") -> Path:
+    """Write folders of sounds with a table of what is said, as the Hub's audio folders."""
+    for split, seed, count in (("train", 0, 40), ("validation", 9, 8)):
+        (root / split / "clips").mkdir(parents=True)
+        lines = [f"file_name,{name}"]
+        for i, word in enumerate(words(count, seed)):
+            (root / split / "clips" / f"{i}.wav").write_bytes(encoded(spelt(word), RATE))
+            lines.append(f"clips/{i}.wav,{word}")
+        (root / split / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return root

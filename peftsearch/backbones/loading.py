@@ -44,7 +44,7 @@ HEADS: dict[str, type[Any]] = {
     "speech": AutoModelForSpeechSeq2Seq,
 }
 #: What models read for such a head, where it is not text alone: these are of any architecture.
-_READ = {"image": "images", "speech": "sounds"}
+_READ = {"image": "what it sees in images", "speech": "what it hears in sounds"}
 
 
 def source_of(name: str) -> str:
@@ -106,7 +106,7 @@ def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
     """
     if head in _READ:
         config.num_labels = num_labels or 2
-        return _able(HEADS[head], config, f"what it sees in {_READ[head]}")
+        return _able(HEADS[head], config, _READ[head])
     if config.is_encoder_decoder:
         return _able(AutoModelForSeq2SeqLM, config, "a text")
     alone = config.model_type in decoders()

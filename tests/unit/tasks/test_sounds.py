@@ -17,7 +17,7 @@ from peftsearch.frames import brought
 from peftsearch.tasks.inference import Wishes, columns_of
 from peftsearch.tasks.shapes import Record
 from peftsearch.tasks.sounds import decoded, encoded, resampled, seconds, sound_of
-from tests.sound_material import RATE, spelt, words
+from tests.sound_material import RATE, folder_of, spelt, words
 
 TONE = spelt("abc")
 
@@ -104,18 +104,6 @@ def test_channels_are_their_mean() -> None:
 
 
 # --- tasks ---
-
-
-def folder_of(root: Path, name: str = "transcription") -> Path:
-    """Write folders of sounds with a table of what is said, as the Hub's audio folders."""
-    for split, seed, count in (("train", 0, 40), ("validation", 9, 8)):
-        (root / split / "clips").mkdir(parents=True)
-        lines = [f"file_name,{name}"]
-        for i, word in enumerate(words(count, seed)):
-            (root / split / "clips" / f"{i}.wav").write_bytes(encoded(spelt(word), RATE))
-            lines.append(f"clips/{i}.wav,{word}")
-        (root / split / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return root
 
 
 def test_a_folder_of_sounds_is_a_task(tmp_path: Path) -> None:
