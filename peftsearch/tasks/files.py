@@ -13,7 +13,7 @@ regression pearson and spearman, for generation edit_similarity and exact_match)
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
 ``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
 learn one column itself, ``text`` or ``messages``; ``image-classification`` reads the column
-``image``. ``format`` is ``auto``, ``text`` or ``head``, see
+``image``, ``speech-recognition`` the column ``audio``. ``format`` is ``auto``, ``text`` or ``head``, see
 :mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind. All problems are reported
 together.
 """
