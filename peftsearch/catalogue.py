@@ -144,6 +144,9 @@ def models() -> dict[str, str]:
         "phi": "Phi-1 to Phi-2: likewise",
         "phi3": "Phi-3 and Phi-3.5: likewise",
         "mixtral": "Mixtral and OLMoE, without their experts: likewise",
+        "vit": "images: ViT, DeiT: likewise",
+        "swin": "images: Swin: likewise",
+        "clip": "images and texts: CLIP, SigLIP, each tower a stack: likewise",
         "others": "inspected, or described with --backbone FILE.yaml (docs/backbones.md)",
     }
 

@@ -11,6 +11,7 @@ from peftsearch.devices.sharding import is_sharded
 from peftsearch.formats import Feature, Format
 from peftsearch.session import Session
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import settled
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
@@ -36,7 +37,8 @@ def predictions(
     placed: dict[int, Answer] = {}
     for part in ranks.gathered(dict(zip(own, found, strict=True))):
         placed |= part
-    return [placed[i] for i in range(len(features))]
+    every = [placed[i] for i in range(len(features))]
+    return settled(task_format, every, [feature.reference for feature in features])
 
 
 def score(

@@ -6,6 +6,7 @@ Place in the flow: :func:`peftsearch.run` with ``data={"train": frame, …}``. W
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.tasks import Task, all_tasks
+from peftsearch.tasks.images import encoded
+from peftsearch.tasks.media import SUFFIXES
 from peftsearch.tasks.writing import write_task
 
 OWN_ROWS, OWN_TASK = "data", "task.yaml"
 """Where a run keeps the rows and the task that were given as objects."""
+_ENDINGS = tuple(ending for endings in SUFFIXES.values() for ending in endings)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def _write(name: str, frame: Any, path: Path) -> None:
     from pyarrow import parquet
 
     try:
-        table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+        table = pyarrow.Table.from_pandas(_kept(frame), preserve_index=False)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         reason = " ".join(str(part) for part in error.args)
         raise ConfigError(
@@ -87,3 +91,20 @@ def _write(name: str, frame: Any, path: Path) -> None:
             "Give every column values of one type.",
         ) from error
     parquet.write_table(table, path)
+
+
+def _kept(frame: Any) -> Any:
+    """Return a frame whose images can be found from anywhere: with their bytes, or whole paths."""
+    kept = frame.copy(deep=False)
+    for name in frame.columns[frame.dtypes.map(lambda dtype: dtype.kind not in "biufcmM")]:
+        kept[name] = [_cell(value) for value in frame[name]]
+    return kept
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str) and value.lower().endswith(_ENDINGS) and Path(value).is_file():
+        return str(Path(value).absolute())
+    is_image = type(value).__module__.startswith("PIL.")  # Pillow need not be imported for that
+    return encoded(value) if is_image else value

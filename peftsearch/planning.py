@@ -131,6 +131,8 @@ def _trainings(config: RunConfig, stages: list[dict[str, Any]]) -> float:
 
 def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str, Any]:
     """Return an estimate in bytes of the search, its largest stage."""
+    from peftsearch.metering import flops
+
     width = 2 if config.precision == "bf16" else 4
     weights = sum(
         max((c.num_params for c in gate.candidates if c.method == method), default=0)
@@ -139,14 +141,21 @@ def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str
     )
     settings = backbone.model.config
     layers = len({(s.stack, s.layer) for s in backbone.sites})
-    tokens = config.search.batch_size // config.accumulation * task.max_length
-    activations = tokens * layers * settings.hidden_size * _ACTIVATIONS * width
+    inputs = flops.longest(backbone, task.max_length) or {"": float(task.max_length)}
+    tokens = config.search.batch_size // config.accumulation * round(max(inputs.values()))
+    activations = tokens * layers * _width(settings) * _ACTIVATIONS * width
     return {
         "frozen_weights": backbone.num_parameters * width,
         "trained_weights_and_optimiser": weights * _TRAINED,
         "activations": activations,
         "note": "estimate; activations at the longest input, without gradient checkpointing",
     }
+
+
+def _width(settings: Any) -> int:
+    """Return the width of the layers; of two towers that of the wider one."""
+    towers = [getattr(settings, f"{name}_config", settings) for name in ("text", "vision")]
+    return max(tower.hidden_size for tower in towers)
 
 
 def _exports(space: Any, backbone: Any) -> dict[str, dict[str, Any]]:

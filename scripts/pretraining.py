@@ -119,12 +119,12 @@ def train(
         _LOG.info("stage %s", stage)
         asked = (each for each in examples(stage, seed) if not each[0].startswith(without))
         pool = list(itertools.islice(asked, POOL_SIZE))
-        _train_stage(model, itertools.islice(batches(pool, seed), steps), steps, peak_lr)
+        train_stage(model, itertools.islice(batches(pool, seed), steps), steps, peak_lr)
     model.train(False)
     _LOG.info("pretrained in %.0f s", time.perf_counter() - start)
 
 
-def _train_stage(
+def train_stage(
     model: PreTrainedModel, batches: Iterator[Batch], steps: int, peak_lr: float
 ) -> None:
     """Train for ``steps`` steps: linear warm-up, then half a cosine down to zero."""

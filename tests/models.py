@@ -219,15 +219,22 @@ def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[st
     generator = torch.Generator().manual_seed(seed)
     if model.main_input_name == "input_features":
         return _spectrograms(model.config, rows, generator)
-    if model.main_input_name == "pixel_values":
-        shape = (rows, model.config.num_channels, SIZE, SIZE)
-        return {"pixel_values": torch.randn(shape, generator=generator)}
+    config, images = model.config, dict[str, torch.Tensor]()
+    if model.main_input_name == "pixel_values" or hasattr(config, "vision_config"):
+        channels = getattr(config, "vision_config", config).num_channels
+        pixels = torch.randn((rows, channels, SIZE, SIZE), generator=generator)
+        images = {"pixel_values": pixels}
+        if model.main_input_name == "pixel_values":
+            return images
+        config = config.text_config
     ids = torch.randint(3, VOCABULARY, (rows, length), generator=generator)
     mask = torch.ones_like(ids)
     for row in range(rows - 1):
         mask[row, length - 2 + row :] = 0
-    pad = model.config.pad_token_id
+    pad = config.pad_token_id
     batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
+    if images:
+        return {**batch, **images}
     if hasattr(model, "classification_head"):  # of an encoder-decoder: reads the end token
         batch["input_ids"][torch.arange(rows), mask.sum(1) - 1] = model.config.eos_token_id
     elif model.config.is_encoder_decoder:

@@ -81,6 +81,8 @@ def head_kind(model: nn.Module) -> str:
         "ForQuestionAnswering": "span",
         "ForImageClassification": "image",
         "ForImageClassificationWithTeacher": "image",
+        "CLIPModel": "pair",
+        "SiglipModel": "pair",
     }
     return next((kind for end, kind in kinds.items() if name.endswith(end)), "sequence")
 

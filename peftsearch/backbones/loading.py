@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
+    AutoModelForZeroShotImageClassification,
     AutoProcessor,
     AutoTokenizer,
 )
@@ -35,16 +36,24 @@ from peftsearch.errors import ConfigError, MissingError
 from peftsearch.hub import hub_call
 from peftsearch.micro import MODEL_DIRS
 
-#: Class of a model by what its head answers for: the whole text, each token, a span, or an image.
+#: Class of a model by what its head answers for: the whole text, each token, a span, an image, or
+#: whether an image and a text belong together.
 HEADS: dict[str, type[Any]] = {
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
     "image": AutoModelForImageClassification,
+    "pair": AutoModelForZeroShotImageClassification,
     "speech": AutoModelForSpeechSeq2Seq,
 }
-#: What models read for such a head, where it is not text alone: these are of any architecture.
-_READ = {"image": "what it sees in images", "speech": "what it hears in sounds"}
+#: What models answer with for such a head, where rows are not text alone: of any architecture.
+_READ = {
+    "image": "what it sees in images",
+    "pair": "what it sees in images beside texts",
+    "speech": "what it hears in sounds",
+}
+#: What reads images, alone or beside texts.
+_READERS: dict[str, type[Any]] = {"image": AutoImageProcessor, "pair": AutoProcessor}
 
 
 def source_of(name: str) -> str:
@@ -70,26 +79,26 @@ def load_reader(name: str, head: str = "sequence") -> Any:
 
     Args:
         name: As for :func:`load_model`.
-        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``speech`` a
-            processor of sounds and texts. Images are computed with Pillow wherever that can be,
-            so that pixels are the same with and without torchvision.
+        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``pair`` and
+            ``speech`` a processor that holds both. Images are computed with Pillow wherever that
+            can be, so that pixels are the same with and without torchvision.
 
     Raises:
         MissingError: It is not there, or needs a package that is not installed.
     """
     source = source_of(name)
-    if head == "image":
-        return hub_call(source, lambda: _images(source))
+    if head in _READERS:
+        return hub_call(source, lambda: _with_images(source, _READERS[head]))
     if head == "speech":
         return hub_call(source, lambda: AutoProcessor.from_pretrained(source))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
-def _images(source: str) -> Any:
-    """Load an image processor."""
+def _with_images(source: str, cls: Any) -> Any:
+    """Load an image processor, or a processor that holds one."""
     try:
         with quiet():
-            return AutoImageProcessor.from_pretrained(source, backend="pil")
+            return cls.from_pretrained(source, backend="pil")
     except ImportError as error:
         message = f'the image processor of "{source}" needs a package that is not installed.'
         raise MissingError(message, "pip install torchvision") from error

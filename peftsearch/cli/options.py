@@ -98,7 +98,8 @@ TaskKind = Annotated[
     option(
         "--kind",
         panel=WHAT,
-        text="classification, regression, generation, tagging or extraction, likewise.",
+        text="classification, regression, generation, tagging, extraction, image-classification "
+        "or image-text-retrieval, likewise.",
     ),
 ]
 Format = Annotated[

@@ -171,9 +171,14 @@ def in_precision(batch: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, T
 
 
 def output_logits(output: Any) -> Tensor:
-    """Return the logits of a model's output; those of begin and end as the last dimension."""
+    """Return the logits of a model's output; those of begin and end as the last dimension.
+
+    Of a model with two towers they are the scores of all pairs (images, texts).
+    """
     if "start_logits" in output:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    if "logits_per_image" in output:
+        return output.logits_per_image  # type: ignore[no-any-return]
     return output.logits  # type: ignore[no-any-return]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import (
@@ -71,11 +72,14 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
 
 
 def write(bundle: Bundle, folder: Path) -> None:
-    """Write an architecture with its weights."""
+    """Write an architecture with its weights, and what makes images and sounds into inputs."""
     check = {f"inputs/{name}": tensor for name, tensor in bundle.check_inputs.items()}
     check["logits"] = bundle.check_logits
     tensors = (dict(bundle.weights), dict(bundle.head), check)
     _write(folder, bundle.architecture, tensors, bundle.backbone.model)
+    reader = bundle.backbone.reader
+    if reader is not None and not isinstance(reader, PreTrainedTokenizerBase):
+        reader.save_pretrained(folder)
 
 
 def verify(bundle: Bundle, folder: Path) -> Evidence:

@@ -150,6 +150,7 @@ def _tensors(name: str, target: Touched) -> dict[str, Tensor]:
     return {"beft_bias": target.bias[None, :]}
 
 
+#: PEFT has no type for heads on images: its plain model takes them as they are.
 _TASK_TYPES = {"sequence": "SEQ_CLS", "tokens": "TOKEN_CLS", "span": "QUESTION_ANS"}
 
 
@@ -165,7 +166,7 @@ def config_of(part: Part, model: Any, last: bool = True) -> Any:
     elif last and is_decoder(model):
         common["task_type"] = "CAUSAL_LM"
     elif last and heads:
-        common |= {"task_type": _TASK_TYPES[head_kind(model)], "modules_to_save": heads}
+        common |= {"task_type": _TASK_TYPES.get(head_kind(model)), "modules_to_save": heads}
     if part.name == "layernorm":
         return peft.LNTuningConfig(**common)
     if part.name == "ia3":

@@ -35,6 +35,7 @@ EXPORTER = {
         "lora": {
             "bert": "servers refuse an adapter with a head for labels; take merged",
             "roberta": "servers refuse an adapter with a head for labels; take merged",
+            "vit deit swin clip siglip": "servers load adapters of models that write text",
             "*": "",
         },
     },

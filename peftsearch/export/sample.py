@@ -19,24 +19,29 @@ _KINDS = (
     "ForQuestionAnswering",
     "ForImageClassification",
     "ForImageClassificationWithTeacher",
+    "CLIPModel",
+    "SiglipModel",
     "ForCausalLM",
     "LMHeadModel",
 )
 
 
 def sample_inputs(model: Any) -> dict[str, Tensor] | None:
-    """Return a padded batch of drawn token ids, or images; ``None`` for models with other inputs.
+    """Return a padded batch of drawn token ids, or images, or both; ``None`` for other models.
 
     Every row ends in the end token, which encoder-decoders with a head for labels read.
     """
     if not type(model).__name__.endswith(_KINDS):
         return None
-    config = model.config
     if model.main_input_name == "input_features":
-        return sample_sounds(config)
+        return sample_sounds(model.config)
+    config, images = model.config, dict[str, Tensor]()
     generator = torch.Generator().manual_seed(0)
     if model.main_input_name == "pixel_values":
-        return {"pixel_values": _images(config, generator)}
+        return {"pixel_values": _images(getattr(config, "vision_config", config), generator)}
+    if hasattr(config, "vision_config"):
+        images = {"pixel_values": _images(config.vision_config, generator)}
+        config = config.text_config
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
     ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)
     if end is not None:
@@ -49,6 +54,8 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
             ids[row, length - 1] = end
     pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
     batch = {"input_ids": ids.masked_fill(mask == 0, pad), "attention_mask": mask}
+    if images:
+        return {**batch, **images}
     if config.is_encoder_decoder and not head_prefixes(model):
         start = torch.full((_ROWS, 1), config.decoder_start_token_id or 0)
         rest = torch.randint(_FIRST, config.vocab_size, (_ROWS, 3), generator=generator)

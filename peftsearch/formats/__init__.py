@@ -15,6 +15,7 @@ from peftsearch.formats.choice_likelihood import ChoiceLikelihood
 from peftsearch.formats.choosing import form_of, head_of, head_outputs, is_decoder
 from peftsearch.formats.generation import Generation
 from peftsearch.formats.image_classification import ImageClassification
+from peftsearch.formats.image_text_retrieval import ImageTextRetrieval
 from peftsearch.formats.label_generation import LabelGeneration
 from peftsearch.formats.language_modelling import LanguageModelling
 from peftsearch.formats.multiple_choice import MultipleChoice
@@ -36,6 +37,7 @@ __all__ = [
     "Format",
     "Generation",
     "ImageClassification",
+    "ImageTextRetrieval",
     "LabelGeneration",
     "LanguageModelling",
     "MultipleChoice",
@@ -75,6 +77,7 @@ _HEADS: dict[str, Callable[[Task, Any, Any], Format]] = {
     "tagging": TokenClassification,
     "extraction": QuestionAnswering,
     "image-classification": ImageClassification,
+    "image-text-retrieval": ImageTextRetrieval,
 }
 
 

@@ -6,7 +6,7 @@ The rule, for ``format: auto``:
 kind of task        encoder             encoder-decoder  decoder
 ==================  ==================  ===============  =========================
 classification      head                text             text
-image-class.        head                refused          refused
+image-...           head                refused          refused
 regression          head                text             head
 choice              head                text             text
 tagging             head                refused          refused
@@ -17,7 +17,8 @@ language-modelling  refused             refused          text
 chat                refused             refused          text
 ==================  ==================  ===============  =========================
 
-Images are read by models that have a class for it in transformers, whatever else they are.
+Kinds with images are for models that have a class for it in transformers, whatever else they are.
+Of image-text-retrieval the "head" is what compares the two towers, and comes with the checkpoint.
 
 ``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
 ``head`` may be asked for with a decoder in classification, ``text`` in regression; there
@@ -106,7 +107,7 @@ def head_outputs(task: Task, model_config: Any, wanted: str = "auto") -> int:
 
     That is 1 for a regression or a choice, and 2 for begin and end of an answer.
     """
-    if form_of(task, model_config, wanted) == "text":
+    if form_of(task, model_config, wanted) == "text" or task.kind == "image-text-retrieval":
         return 0
     return 2 if task.kind == "extraction" else max(1, len(task.labels))
 
@@ -118,5 +119,6 @@ def head_of(task: Task) -> str:
         "extraction": "span",
         "image-classification": "image",
         "speech-recognition": "speech",
+        "image-text-retrieval": "pair",
     }
     return heads.get(task.kind, "sequence")

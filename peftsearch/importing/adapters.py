@@ -135,7 +135,8 @@ def _check_model(path: Path, backbone: Backbone) -> None:
     if not (path / CONFIG).is_file():
         return
     data = read_json(path / CONFIG)
-    here = {"model_type": backbone.family, "hidden_size": backbone.model.config.hidden_size}
+    width = getattr(backbone.model.config, "hidden_size", None)  # two towers have two
+    here = {"model_type": backbone.family, "hidden_size": width}
     for key, value in here.items():
         if data.get(key, value) != value:
             raise ConfigError(

@@ -24,6 +24,7 @@ from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
 from peftsearch.catalogue import method_facts
 from peftsearch.formats import Feature
+from peftsearch.metering.patches import TEXT, patch_tokens, sees
 from peftsearch.methods.base import SiteHost
 from peftsearch.resources import Layer, Meter, Resource, Shared, layer_of
 from peftsearch.site import Site
@@ -40,12 +41,15 @@ Tokens = Mapping[str, float]
 def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, float] | None:
     """Return the mean tokens of a row in each stack; a decoder reads what it is to write.
 
-    Whisper hears every sound to its full length. ``None`` where rows are not texts or sounds.
+    Whisper hears every sound to its full length. ``None`` where that is not counted: rows are
+    neither texts, images nor sounds, or layers differ in it.
     """
     if all("input_features" in feature.inputs for feature in features):
         heard = float(backbone.model.config.max_source_positions)
         written = _mean(len(f.target) for f in features if isinstance(f.target, list))
         return {"encoder": heard, "decoder": written}
+    if sees(backbone.model):
+        return _of_images(backbone, _mean(feature.length for feature in features))
     if not all("input_ids" in feature.inputs for feature in features):
         return None
     inputs = _mean(len(feature.inputs["input_ids"]) for feature in features)
@@ -57,8 +61,18 @@ def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, fl
     return found
 
 
-def longest(backbone: Backbone, tokens: int) -> dict[str, float]:
-    """Return the tokens of the longest row, where rows are not at hand."""
+def _of_images(backbone: Backbone, written: float) -> dict[str, float] | None:
+    """Return the tokens of images, and those of the texts beside them."""
+    patches = patch_tokens(backbone.model)
+    if patches is None:
+        return None
+    return {s.stack: written if s.stack == TEXT else float(patches) for s in backbone.sites}
+
+
+def longest(backbone: Backbone, tokens: int) -> dict[str, float] | None:
+    """Return the tokens of the longest row, where rows are not at hand; else as above."""
+    if sees(backbone.model):
+        return _of_images(backbone, float(tokens))
     return {site.stack: float(tokens) for site in backbone.sites}
 
 

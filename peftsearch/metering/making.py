@@ -36,11 +36,11 @@ def make_limits(
         config: The configuration.
         backbone: The backbone; its weights are not read.
         cost: Counts the parameters of a candidate.
-        tokens: Mean tokens of a row by stack; ``None`` where rows are not texts.
+        tokens: Mean tokens of a row by stack; ``None`` where they are not counted.
         timings: What was measured on this machine; without it, latency is not limited.
 
     Raises:
-        ConfigError: FLOPs are limited, and rows are not texts.
+        ConfigError: FLOPs are limited, and cannot be counted.
     """
     wanted = config.limits
     found: list[tuple[Resource, Meter]] = []
@@ -59,7 +59,7 @@ def make_limits(
         found.append(_training(config, backbone, cost, tokens))
     elif wanted.train_flops is not None:
         raise ConfigError(
-            "limits.train_flops: the rows of this task are no texts.", "Leave it out."
+            "limits.train_flops: what this model makes of a row is not counted.", "Leave it out."
         )
     meters = {row.name: meter for row, meter in found}
     sites = {site.id: site for site in backbone.sites}

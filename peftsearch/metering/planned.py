@@ -35,7 +35,12 @@ def planned_limits(
 
 
 def training_flops(limits: Limits, backbone: Backbone) -> dict[str, float]:
-    """Return the FLOPs of a training at the longest input: of nothing, and of LoRA everywhere."""
+    """Return the FLOPs of a training at the longest input: of nothing, and of LoRA everywhere.
+
+    Empty where they are not counted, see :func:`peftsearch.metering.flops.mean_tokens`.
+    """
+    if all(resource.name != flops.NAME for resource in limits.resources):
+        return {}
     everywhere = flops.lora_everywhere(backbone.sites)
     (counted,) = (r for r in limits.resources if r.name == flops.NAME)
     return {

@@ -24,6 +24,7 @@ from peftsearch.session import Session, seed_torch
 from peftsearch.supernet.gates import one_hot
 from peftsearch.supernet.supernet import Supernet
 from peftsearch.tasks import metrics
+from peftsearch.tasks.answers import settled
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.metrics import Answer
 
@@ -153,6 +154,7 @@ class _Meter:
                     mean = float(self.format.loss(self.model, batch))
             total += mean * size
         if scored:
-            score = metrics.score(self.task.metrics, self.references, answers)[self.task.metric]
+            said = settled(self.format, answers, self.references)
+            score = metrics.score(self.task.metrics, self.references, said)[self.task.metric]
         cost = cost_of(self.supernet.space, candidates)
         return Sample(tuple(candidates), cost, total / len(self.references), score)

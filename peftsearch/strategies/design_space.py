@@ -44,10 +44,11 @@ def pattern(space: SearchSpace, limit: int) -> list[int]:
     Every gate gets a candidate of its group of at most an even share of what is left; what a
     cheap one leaves is shared among the gates after it.
     """
-    layers = sorted({(gate.site.stack != "encoder", gate.site.layer) for gate in space.gates})
+    places = [(gate.site.stack, gate.site.layer) for gate in space.gates]  # as they are run
+    layers = list(dict.fromkeys(places))
     left, chosen = limit, list[int]()
     for place, gate in enumerate(space.gates):
-        layer = layers.index((gate.site.stack != "encoder", gate.site.layer))
+        layer = layers.index(places[place])
         methods = GROUPS[layer * len(GROUPS) // len(layers)]
         share = left / (len(space.gates) - place)
         rest = [0] * (len(space.gates) - place)

@@ -15,7 +15,7 @@ from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.micro.lexicon import Split
-from peftsearch.tasks.answers import Answer, Grouped, Texts
+from peftsearch.tasks.answers import Answer, Grouped, Pair, Texts
 from peftsearch.tasks.counting import Counts, count, missing_labels
 from peftsearch.tasks.rows import Record, Row, Shape, checked_rows, labels_are_hidden
 from peftsearch.tasks.splitting import divide, pick
@@ -32,6 +32,7 @@ KINDS = (
     "extraction",
     "language-modelling",
     "chat",
+    "image-text-retrieval",
 )
 #: Kinds that are scored by how likely the right tokens are.
 LIKELIHOOD_KINDS = ("language-modelling", "chat")
@@ -180,6 +181,8 @@ class Task:
     def reference(self, row: Row) -> Answer:
         """Return what is right for a row, as the metrics want it."""
         label = row[self.label_column]
+        if self.kind == "image-text-retrieval":
+            return Pair(str(row[self.columns[0]]), row[self.columns[1]])
         if self.kind == "extraction":
             return Texts(tuple(label["text"]))
         if self.kind == "tagging":

@@ -13,7 +13,8 @@ regression pearson and spearman, for generation edit_similarity and exact_match)
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
 ``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
 learn one column itself, ``text`` or ``messages``; ``image-classification`` reads the column
-``image``, ``speech-recognition`` the column ``audio``. ``format`` is ``auto``, ``text`` or ``head``, see
+``image``, ``image-text-retrieval`` the columns ``image`` and ``text``, ``speech-recognition`` the
+column ``audio``. ``format`` is ``auto``, ``text`` or ``head``, see
 :mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind. All problems are reported
 together.
 """
@@ -82,6 +83,8 @@ _ONLY = {
     "stride": ("extraction",),
     "language": ("speech-recognition",),
 }
+#: Kinds of which the last column is what is learned.
+_LEARNED = (*_WHOLE, "image-text-retrieval")
 #: How many columns a kind may have; of the others any number, of which encoders join all but one.
 _COLUMNS = {"tagging": 1, "extraction": 2, **{kind: len(names) for kind, names in HOLDS.items()}}
 _HUB_KEYS = ("path", "config", "train", "test", "more_tests", "revision", "data_dir")
@@ -135,8 +138,8 @@ class _Reader:
         columns, choices = self.columns(kind), self.choices(kind)
         if kind in _WHOLE:
             self.whole(kind, columns)
-        elif kind in HOLDS and "template" in self.content:
-            self.wrong(f"template has no meaning for {kind}", "Remove template.")
+        elif kind in HOLDS:
+            self.without(kind, _NOT_OF_WHOLE if kind in _LEARNED else ("template",))
         labels = self.labels(kind)
         words = self.label_words(kind, labels, choices)
         shown = (*choices, *columns)
@@ -175,13 +178,17 @@ class _Reader:
         """Check a task whose one column is learned itself."""
         if len(columns) != 1:
             self.wrong(f"columns has {len(columns)} names, and {kind} learns one column")
-        for key in _NOT_OF_WHOLE:
+        self.without(kind, _NOT_OF_WHOLE)
+
+    def without(self, kind: str, keys: Sequence[str]) -> None:
+        """Refuse keys that have no meaning for a kind."""
+        for key in keys:
             if key in self.content:
                 self.wrong(f"{key} has no meaning for {kind}", f"Remove {key}.")
 
     def label_column(self, kind: str, columns: tuple[str, ...]) -> str:
-        if kind in _WHOLE:
-            return columns[0] if columns else _WHOLE[kind]
+        if kind in _LEARNED:
+            return columns[-1] if columns else _NAMED[kind][-1]
         return self.text(self.content, "label_column", "label") or "label"
 
     def format(self) -> str:

@@ -122,10 +122,12 @@ def infer(
             raise ConfigError(f'{name}: there is no column "{column}".', hint)
     if wishes.kind in LIKELIHOOD_KINDS:
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
+    if wishes.kind == "image-text-retrieval":
+        return _of_pairs(name, source, columns, wishes, wishes.kind)
     heard = _is_speech(wishes, columns)
     find = _transcript_column if heard else _label_column
     label = wishes.label_column or find(name, columns)
-    kind = _of_content(wishes.kind or _kind(name, label, columns, heard), columns)
+    kind = _of_content(wishes.kind or _kind(name, label, columns, heard), label, columns)
     if kind not in KINDS or kind == "choice":
         known = [k for k in KINDS if k != "choice"]
         raise ConfigError(
@@ -179,6 +181,27 @@ def _of_whole_texts(
         label_column=column,
         metrics=DEFAULTS[kind],
         max_length=512 if kind == "language-modelling" else 1024,
+        source=source,
+    )
+
+
+def _of_pairs(
+    name: str, source: Source, columns: Mapping[str, Column], wishes: Wishes, kind: str
+) -> Task:
+    """Return a task whose rows are an image and the text that belongs to it."""
+    found = wishes.text_columns or _content_columns(name, kind, "", columns)
+    if len(found) != 2:
+        raise ConfigError(
+            f"{name}: {kind} reads two columns, not {len(found)}.",
+            "Give --text-columns IMAGE,TEXT.",
+        )
+    return Task(
+        name=name,
+        description=f"{kind} of {found[0]} and {found[1]}",
+        kind=kind,
+        columns=found,
+        label_column=found[1],
+        metrics=DEFAULTS[kind],
         source=source,
     )
 
@@ -239,9 +262,9 @@ def _kind(name: str, label: str, columns: Mapping[str, Column], heard: bool) -> 
     )
 
 
-def _of_content(kind: str, columns: Mapping[str, Column]) -> str:
+def _of_content(kind: str, label: str, columns: Mapping[str, Column]) -> str:
     """Return the kind for images, where there are no texts that could be classified."""
-    types = {column.type for column in columns.values()}
+    types = {column.type for name, column in columns.items() if name != label}
     pictures = kind == "classification" and "image" in types and "text" not in types
     return "image-classification" if pictures else kind
 

@@ -199,5 +199,6 @@ READERS: dict[str, Callable[[Any, Record, Shape], Any]] = {
     "extraction": _answers,
     "language-modelling": _whole,
     "chat": conversation_of,
+    "image-text-retrieval": _whole,
 }
 """How the label of each kind of task is read."""

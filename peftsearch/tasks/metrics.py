@@ -14,11 +14,12 @@ from typing import Any
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.answers import Answer, Grouped, Tags, Texts
+from peftsearch.tasks.answers import Answer, Grouped, Pair, Tags, Texts
 from peftsearch.tasks.generation_metrics import bleu, chrf, rouge1, rouge2, rougel
 from peftsearch.tasks.group_metrics import group_exact_match
 from peftsearch.tasks.likelihood_metrics import LOWER_IS_BETTER, log_likelihood, perplexity
 from peftsearch.tasks.qa_metrics import squad_exact_match, squad_f1
+from peftsearch.tasks.retrieval_metrics import RETRIEVAL_METRICS
 from peftsearch.tasks.speech_metrics import cer, one_minus_cer, one_minus_wer, wer
 from peftsearch.tasks.tag_metrics import entity_f1, tag_f1, word_accuracy
 from peftsearch.tasks.text_metrics import (
@@ -145,6 +146,7 @@ METRICS: dict[str, Callable[..., float]] = {
     **TAG_METRICS,
     **GROUP_METRICS,
     **LIKELIHOOD_METRICS,
+    **RETRIEVAL_METRICS,
 }
 
 _LABELS = ("accuracy", "f1", "macro_f1", "matthews")
@@ -160,6 +162,7 @@ FITTING: dict[str, tuple[str, ...]] = {
     "extraction": ("squad_f1", "squad_exact_match"),
     "language-modelling": tuple(LIKELIHOOD_METRICS),
     "chat": tuple(LIKELIHOOD_METRICS),
+    "image-text-retrieval": tuple(RETRIEVAL_METRICS),
 }
 """The metrics of each kind of task."""
 
@@ -175,6 +178,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "extraction": ("squad_f1", "squad_exact_match"),
     "language-modelling": ("log_likelihood", "perplexity"),
     "chat": ("log_likelihood", "perplexity"),
+    "image-text-retrieval": tuple(RETRIEVAL_METRICS),
 }
 """The metrics of a task that names none."""
 
@@ -227,6 +231,8 @@ def _fitting(references: Sequence[Answer]) -> tuple[str, tuple[str, ...]]:
         return "texts", _OF_TEXTS
     if isinstance(first, tuple):
         return "tags", tuple(TAG_METRICS)
+    if isinstance(first, Pair):
+        return "pairs", tuple(RETRIEVAL_METRICS)
     if isinstance(first, Grouped):
         return "labels in groups", (*_LABELS, *GROUP_METRICS)
     return "labels or numbers", tuple(NUMBER_METRICS)

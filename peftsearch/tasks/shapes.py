@@ -18,6 +18,7 @@ Row = dict[str, Any]
 HOLDS: Mapping[str, tuple[str, ...]] = {
     "image-classification": ("image",),
     "speech-recognition": ("audio",),
+    "image-text-retrieval": ("image", "text"),
 }
 #: Kinds with one label of a few for each row.
 OF_LABELS = ("classification", "image-classification")
@@ -65,7 +66,9 @@ class Shape:
         return tuple(as_text(row[name]) for name in (*self.columns, *self.choices))
 
     def together(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """What rows share that are never divided: their group, or all of their texts."""
+        """What rows share that are never divided: group, image of a pair, or all of their texts."""
+        if self.kind == "image-text-retrieval":
+            return (as_text(row[self.columns[0]]),)
         return tuple(row[name] for name in self.group) if self.group else self.text(row)
 
 

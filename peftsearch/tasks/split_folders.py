@@ -57,7 +57,8 @@ def _with_file(record: Record, folder: Path, content: str) -> Record:
 
 def _label(path: Path, folder: Path) -> str | None:
     """Return the name of the class; a file that lies beside the classes has none."""
-    return path.parent.name if path.parent != folder else None
+    first, *rest = path.relative_to(folder).parts
+    return first if rest else None
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -72,9 +73,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _content(folder: Path) -> str:
-    """Return what the files of a folder hold, by the first one that is known; ``""`` if none is."""
+    """Return what the files of a folder hold, by the first one that is known; ``""`` if none is.
+
+    Only the folder and its sub-folders are looked at: what is no data may be deep.
+    """
     kinds = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
-    found = (kinds.get(path.suffix.lower(), "") for path in folder.rglob("*") if path.is_file())
+    paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
+    found = (kinds.get(path.suffix.lower(), "") for path in paths if path.is_file())
     return next(filter(None, found), "")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from peftsearch.errors import ConfigError
-from peftsearch.tasks.base import LIKELIHOOD_KINDS, Task
+from peftsearch.tasks.base import Task
 
 #: What a file cannot say: where rows come from is said apart, and a function is code.
 _NOT_WRITTEN = ("source", "prepare")
@@ -31,7 +31,7 @@ def write_task(task: Task, path: Path) -> None:
     content: dict[str, Any] = {}
     for item in fields(task):
         value = getattr(task, item.name)
-        known = task.kind in LIKELIHOOD_KINDS and item.name == "label_column"  # the text itself
+        known = item.name == "label_column" and value in task.columns  # the text itself
         own = item.name in _OWN_DEFAULTS.get(task.kind, ())
         if item.name in _NOT_WRITTEN or (value == item.default and not own) or known:
             continue

@@ -94,6 +94,8 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
         r"|^head\.|^model\.final_norm$|\.pos_(q_|query_|key_)?proj$|\.conv\."
         r"|^deberta\.encoder\.LayerNorm$|\.global_input_layer_norm$"
         r"|^score$|^model\.(norm|final_layernorm)$|^transformer\.ln_f$|project_(in|out)$"
+        r"|^\w+\.layernorm$|\.downsample\.reduction$"
+        r"|_projection$|_model\.(head\b|(final|pre|post)_)"
     )
     for name, module in model.named_modules():
         is_norm = "norm" in type(module).__name__.lower()
@@ -111,6 +113,7 @@ def test_the_denominator_counts_tied_tensors_once_and_no_head(family: str) -> No
     two = ["roberta", "bart_classifier", "electra", "distilbert"]
     heads |= dict.fromkeys([*two, "deberta", "deberta_v2", "deberta_v3"], two_layers)
     heads |= {"llama_classifier": 32 * 3, "gpt2_classifier": 32 * 3}
+    heads |= {"vit": one_layer, "deit": one_layer, "swin": 64 * 3 + 3}
     head = heads.get(family, 0)
     assert backbone.num_head_parameters == head
     assert backbone.num_parameters == total - head
@@ -137,7 +140,7 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
     post_norm = ("bert", "bart", "electra", "distilbert", "marian")
-    rest = ("t5", "mbart", "longt5", "pegasus", "modernbert", *DECODERS)
+    rest = ("t5", "mbart", "longt5", "pegasus", "modernbert", "vit", *DECODERS)
     for family in (*post_norm, *rest):
         model = FACTORIES[family]()
         for host in hosts_of(model):
