@@ -52,8 +52,12 @@ _READ = {
     "pair": "what it sees in images beside texts",
     "speech": "what it hears in sounds",
 }
-#: What reads images, alone or beside texts.
-_READERS: dict[str, type[Any]] = {"image": AutoImageProcessor, "pair": AutoProcessor}
+#: What reads these.
+_READERS: dict[str, type[Any]] = {
+    "image": AutoImageProcessor,
+    "pair": AutoProcessor,
+    "speech": AutoProcessor,
+}
 
 
 def source_of(name: str) -> str:
@@ -87,10 +91,10 @@ def load_reader(name: str, head: str = "sequence") -> Any:
         MissingError: It is not there, or needs a package that is not installed.
     """
     source = source_of(name)
-    if head in _READERS:
+    if head in ("image", "pair"):
         return hub_call(source, lambda: _with_images(source, _READERS[head]))
-    if head == "speech":
-        return hub_call(source, lambda: AutoProcessor.from_pretrained(source))
+    if head in _READERS:
+        return hub_call(source, lambda: _READERS[head].from_pretrained(source))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 

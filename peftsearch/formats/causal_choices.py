@@ -44,10 +44,8 @@ class CausalChoices(Prompted):
                 f"model has {self._positions} positions for prompt and choice.",
                 "Leave rows with such choices out, or give a model that reads longer texts.",
             )
-        return [
-            self._feature(row, *parts)
-            for row, *parts in zip(rows, self.prompts(rows, longest), texts, tokens, strict=True)
-        ]
+        prompts = self.prompts(rows, longest)
+        return [self._feature(*each) for each in zip(rows, prompts, texts, tokens, strict=True)]
 
     def _feature(
         self, row: Row, prompt: list[int], texts: list[str], tokens: tuple[list[int], ...]

@@ -14,8 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
-from transformers.generation import GenerationMixin
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    GenerationMixin,
+)
 
 from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature, padded
