@@ -155,7 +155,7 @@ def _memory(config: RunConfig, backbone: Any, space: Any, task: Any) -> dict[str
 def _width(settings: Any) -> int:
     """Return the width of the layers; of two towers that of the wider one."""
     towers = [getattr(settings, f"{name}_config", settings) for name in ("text", "vision")]
-    return max(tower.hidden_size for tower in towers)
+    return max(int(tower.hidden_size) for tower in towers)
 
 
 def _exports(space: Any, backbone: Any) -> dict[str, dict[str, Any]]:

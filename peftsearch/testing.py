@@ -220,7 +220,7 @@ def check_gradients(method: str, model: Any, batch: Batch) -> None:
     """All inserted tensors get gradients, and no tensor of the backbone does."""
     backbone = wrap("test", model)
     insertions = _insert(backbone, choices_for(backbone, method))
-    output_logits(model(**batch)).pow(2).sum().backward()
+    torch.autograd.backward(output_logits(model(**batch)).pow(2).sum())
     own = {id(p) for i in insertions for _, p in i.tensors()}
     for name, parameter in model.named_parameters():
         if id(parameter) in own:
@@ -317,7 +317,7 @@ def check_half_precision(method: str, model: Any, batch: Batch) -> None:
         switch(insertions, mask)
         output = output_logits(model(**batch))
         assert output.dtype == before.dtype == torch.bfloat16
-        output.float().pow(2).mean().backward()
+        torch.autograd.backward(output.float().pow(2).mean())
         assert bool(output.isfinite().all())
     assert not torch.equal(output, before)
     for name, parameter in (t for i in insertions for t in i.tensors()):

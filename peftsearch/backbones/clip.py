@@ -15,11 +15,11 @@ from peftsearch.methods.base import SiteHost
 from peftsearch.site import Site
 
 MODEL_TYPES = ("clip", "siglip")
-_STACKS = ("text", "vision")
+_STACKS = ("vision", "text")  # in the order of the forward pass
 
 
 def hosts(model: nn.Module) -> list[SiteHost]:
-    """Return the sites of the text tower, then those of the vision tower.
+    """Return the sites of the vision tower, then those of the text tower.
 
     The score of a pair compares a row with all others of its batch, so where there are both
     towers all rows run the same.

@@ -105,7 +105,7 @@ def constant_predictions(references: Sequence[Answer]) -> list[list[Answer]]:
         return [[(rank, rank) for rank in range(1, len(references) + 1)]]
     if isinstance(first, tuple):
         rows = [r for r in references if isinstance(r, tuple)]
-        tag = Counter(name for row in rows for name in row).most_common(1)[0][0]
+        tag = Counter(str(name) for row in rows for name in row).most_common(1)[0][0]
         return [[(tag,) * len(row) for row in rows]]
     said = Counter(map(_simple, references))
     tried = said.most_common(1 if isinstance(first, str | Texts) else None)

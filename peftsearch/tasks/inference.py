@@ -6,7 +6,7 @@ what has one meaning is concluded; for the rest an error says what to give. Pure
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -76,7 +76,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
 
 
 def _type(values: Sequence[Any]) -> str:
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "boolean": lambda v: isinstance(v, bool),
         "integer": lambda v: isinstance(v, int) and not isinstance(v, bool),
         "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),

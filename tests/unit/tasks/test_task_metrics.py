@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.tasks import METRICS, score
-from peftsearch.tasks.answers import Grouped
+from peftsearch.tasks.answers import Grouped, Pair
 from peftsearch.tasks.metrics import (
     ANSWER_METRICS,
     GROUP_METRICS,
     LIKELIHOOD_METRICS,
+    RETRIEVAL_METRICS,
     TAG_METRICS,
     TEXT_METRICS,
 )
@@ -55,6 +56,8 @@ def test_a_perfect_prediction_scores_one(name: str) -> None:
     said = right
     if name in TAG_METRICS:
         said = right = [("B-X", "I-X", "O"), ("O",)]
+    if name in RETRIEVAL_METRICS:
+        right, said = [Pair("a", "b")] * 3, [(1, 1)] * 3
     if name in GROUP_METRICS:
         right = [Grouped(value, ("a",)) for value in said]
     assert score((name,), right, said) == {name: pytest.approx(1.0)}
