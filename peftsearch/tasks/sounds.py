@@ -126,8 +126,10 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
 
 def encoded(samples: Samples, rate: int) -> bytes:
     """Return samples (T,) as a WAV file of 32-bit floats, without loss."""
+    from scipy.io import wavfile  # libsndfile would write the time of day into it
+
     target = io.BytesIO()
-    _soundfile().write(target, samples, rate, format="WAV", subtype="FLOAT")
+    wavfile.write(target, rate, samples)
     return target.getvalue()
 
 
