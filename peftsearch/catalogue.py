@@ -131,6 +131,7 @@ def models() -> dict[str, str]:
         "micro-bert": "built in, no download: a small BERT pretrained by this project",
         "t5": "T5, T5 v1.1, Flan-T5, mT5, umT5, ByT5, LongT5: any Hub id or folder",
         "bart": "BART, mBART, Pegasus, Marian, M2M-100 and NLLB, BlenderBot, PLBART: likewise",
+        "whisper": "Whisper, for speech recognition: likewise",
         "bert": "BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA, ERNIE, data2vec, RoCBert: likewise",
         "distilbert": "DistilBERT: likewise",
         "albert": "ALBERT, whose shared layers count once: likewise",

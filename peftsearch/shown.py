@@ -26,6 +26,10 @@ PERCENT_METRICS = frozenset(
         "word_accuracy",
         "tag_f1",
         "group_exact_match",
+        "one_minus_wer",
+        "one_minus_cer",
+        "wer",
+        "cer",
     }
 )
 

@@ -264,6 +264,7 @@ def export_untrained(
     labels: int | None = None,
     python: Path | None = None,
     load_from: Path | None = None,
+    description: str | None = None,
 ) -> dict[str, Any]:
     """Export an architecture with fresh weights, for a training elsewhere; no run is needed.
 
@@ -274,6 +275,7 @@ def export_untrained(
         labels: Labels of a classification head; by default those of the architecture's task.
         python: Interpreter in which the target can be imported, where this one cannot.
         load_from: Folder that the lines in ``check.json`` load, where that is not ``folder``.
+        description: A backbone description in YAML, where the sites are not to be found otherwise.
 
     Raises:
         ConfigError: The file is no architecture, or its task is not registered here.
@@ -291,7 +293,7 @@ def export_untrained(
         except ConfigError as error:
             raise ConfigError(error.message, "Say how many labels there are: --labels N") from error
         labels, head = head_for(task, architecture.model, task.format)
-    backbone = load_backbone(architecture.model, labels, head=head)
+    backbone = load_backbone(architecture.model, labels, head=head, description=description)
     found = writing.problems(target, architecture, backbone)
     if found:
         raise writing.refusal(target, found)

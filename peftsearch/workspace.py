@@ -55,7 +55,12 @@ def find_task(config: RunConfig, folder: Path | None) -> Task:
     """
     said = config.dataset
     wishes = tasks.Wishes(
-        said.text_columns, said.label_column, said.kind, said.train_split, said.test_split
+        said.text_columns,
+        said.label_column,
+        said.kind,
+        said.train_split,
+        said.test_split,
+        said.language,
     )
     return tasks.get(config.task, wishes, folder)
 

@@ -32,6 +32,7 @@ from transformers import (
 from tests.decoder_models import DECODERS
 from tests.encoder_models import ENCODERS
 from tests.encoder_models import KIN as _KIN
+from tests.sound_models import SOUNDS
 from tests.vision_models import KIN as _VISION_KIN
 from tests.vision_models import SIZE, VISION
 
@@ -200,6 +201,7 @@ FACTORIES: dict[str, Callable[..., Any]] = {
     "roberta": roberta,
     **{name: partial(_randomised, ENCODERS[name]) for name in ENCODERS},
     **{name: partial(_randomised, DECODERS[name]) for name in DECODERS},
+    **{name: partial(_randomised, SOUNDS[name]) for name in SOUNDS},
     **{name: partial(_randomised, VISION[name]) for name in VISION},
 }
 
@@ -215,6 +217,8 @@ EACH_FAMILY = [
 def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[str, torch.Tensor]:
     """Return a batch with padding in all rows but the last; of images where the model sees."""
     generator = torch.Generator().manual_seed(seed)
+    if model.main_input_name == "input_features":
+        return _spectrograms(model.config, rows, generator)
     config, images = model.config, dict[str, torch.Tensor]()
     if model.main_input_name == "pixel_values" or hasattr(config, "vision_config"):
         channels = getattr(config, "vision_config", config).num_channels
@@ -238,3 +242,14 @@ def inputs(model: Any, rows: int = 3, length: int = 7, seed: int = 1) -> dict[st
         rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
         batch["decoder_input_ids"] = torch.cat([start, rest], dim=1)
     return batch
+
+
+def _spectrograms(config: Any, rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Return frames of sound with the beginnings of texts; there is no padding to be masked."""
+    shape = (rows, config.num_mel_bins, 2 * config.max_source_positions)
+    start = torch.full((rows, 1), config.decoder_start_token_id)
+    rest = torch.randint(3, VOCABULARY, (rows, 3), generator=generator)
+    return {
+        "input_features": torch.randn(shape, generator=generator),
+        "decoder_input_ids": torch.cat([start, rest], dim=1),
+    }

@@ -74,6 +74,8 @@ def description_of(model: Any) -> Description | None:
 def head_kind(model: nn.Module) -> str:
     """Return what a model answers for, as a key of :data:`~peftsearch.backbones.loading.HEADS`."""
     name = type(model).__name__
+    if getattr(model, "main_input_name", "") == "input_features":
+        return "speech"
     kinds = {
         "ForTokenClassification": "tokens",
         "ForQuestionAnswering": "span",

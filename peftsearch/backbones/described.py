@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from peftsearch.backbones.description import Description, PartSpec, StackSpec
+from peftsearch.backbones.fused_layout import fused_layout
 from peftsearch.errors import ConfigError
 from peftsearch.methods.base import SiteHost
 from peftsearch.nearest import did_you_mean
@@ -17,6 +18,7 @@ from peftsearch.site import Site
 
 _NO_CORE = "where its attention calls the attention function is not known"
 _OWN_ATTENTION = "its attention does not call one of transformers' attention functions"
+_NO_LAYOUT = "how its one map for queries, keys and values is laid out is not known"
 _OTHER_NORM = "its norms are of a kind whose output without weight is not known"
 
 
@@ -113,12 +115,24 @@ def _attention(
         refused["prefix"] = _NO_CORE
     elif not takes_prefixes(core):
         refused["prefix"] = _OWN_ATTENTION
+    layout = "parts" if spec.widths or "qkv" not in modules else spec.layout
+    if not layout and core is not None:
+        layout = fused_layout(core)
+        if not layout:
+            refused.setdefault("prefix", _NO_LAYOUT)
     heads = spec.heads if isinstance(spec.heads, int) else getattr(config, spec.heads, None)
     if heads is None and core is not None:
         message = f"{where}.{part}.heads: the model's config has no {spec.heads}."
         raise ConfigError(message, "Give the number of key and value heads.")
     site = Site(place.stack, place.layer, part, tuple(modules), refused)
-    return SiteHost(site, modules, core=core, num_heads=heads or 0, widths=spec.widths)
+    return SiteHost(
+        site,
+        modules,
+        core=core,
+        num_heads=heads or 0,
+        widths=spec.widths,
+        by_heads=layout == "heads" and bool(heads),
+    )
 
 
 def takes_prefixes(core: nn.Module) -> bool:

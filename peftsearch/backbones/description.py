@@ -24,7 +24,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "cross_attention": ("q", "k", "v", "o"),
     "feed_forward": ("up", "gate", "down"),
 }
-_NORM, _HEADS, _CORE, _WIDTHS = "norm", "heads", "core", "widths"
+_NORM, _HEADS, _CORE, _WIDTHS, _LAYOUT = "norm", "heads", "core", "widths", "layout"
+#: How a fused ``qkv`` may be laid out, see :mod:`peftsearch.backbones.fused_layout`.
+_LAYOUTS = ("parts", "heads")
 _STACK_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _INDEX = "{}"
 
@@ -40,6 +42,8 @@ class PartSpec:
             be had.
         heads: Number of key and value heads, or the key of the config that has it.
         widths: Outputs of a fused ``qkv`` that are queries, keys and values; empty for thirds.
+        layout: Whether a fused ``qkv`` has all queries first (``parts``), or query, key and value
+            of each head side by side (``heads``); empty: as the model's code tells.
     """
 
     modules: Mapping[str, str]
@@ -47,6 +51,7 @@ class PartSpec:
     core: str = ""
     heads: int | str = "num_attention_heads"
     widths: tuple[int, ...] = ()
+    layout: str = ""
 
     def to_mapping(self, part: str) -> dict[str, Any]:
         """Return the mapping under the part's name in YAML."""
@@ -55,6 +60,8 @@ class PartSpec:
             found |= {_HEADS: self.heads, _CORE: self.core}
         if self.widths:
             found[_WIDTHS] = list(self.widths)
+        if self.layout:
+            found[_LAYOUT] = self.layout
         return {**found, _NORM: self.norm} if self.norm else found
 
 
@@ -172,7 +179,7 @@ def _part(entry: Any, part: str, where: str, problems: list[ConfigError]) -> Par
         problems.append(ConfigError(f"{where} must be a mapping of modules to their paths."))
         return PartSpec({})
     attention = part != "feed_forward"
-    others = {_NORM, _HEADS, _CORE, _WIDTHS} if attention else {_NORM}
+    others = {_NORM, _HEADS, _CORE, _WIDTHS, _LAYOUT} if attention else {_NORM}
     _unknown(entry, {*MODULES[part], *others}, where, problems)
     modules = {name: entry[name] for name in MODULES[part] if name in entry}
     paths = {**modules, **{key: entry[key] for key in (_NORM, _CORE) if key in entry}}
@@ -181,6 +188,10 @@ def _part(entry: Any, part: str, where: str, problems: list[ConfigError]) -> Par
             message = f"{where}.{name} must be a path within the layer, not {path}."
             problems.append(ConfigError(message))
     _check_modules(part, set(modules), where, problems)
+    for name, path in modules.items():
+        first = next(n for n, p in modules.items() if p == path)
+        if first != name:
+            problems.append(ConfigError(f"{where}: {first} and {name} are both {path}."))
     heads, widths = entry.get(_HEADS, "num_attention_heads"), entry.get(_WIDTHS, [])
     if not _is_number(heads) and not (isinstance(heads, str) and heads):
         message = f"{where}.{_HEADS} must be a number or a key of the model's config, not {heads}."
@@ -191,8 +202,24 @@ def _part(entry: Any, part: str, where: str, problems: list[ConfigError]) -> Par
         message = f"{where}.{_WIDTHS} must be three whole numbers, not {widths}."
         problems.append(ConfigError(message, "The outputs that are queries, keys and values."))
         widths = []
+    layout = _layout(entry, where, problems)
     norm, core = str(entry.get(_NORM, "")), str(entry.get(_CORE, ""))
-    return PartSpec(modules, norm, core, heads, tuple(widths))
+    return PartSpec(modules, norm, core, heads, tuple(widths), layout)
+
+
+def _layout(entry: Mapping[str, Any], where: str, problems: list[ConfigError]) -> str:
+    """Check how a fused map is said to be laid out."""
+    layout = entry.get(_LAYOUT, "")
+    if layout and layout not in _LAYOUTS:
+        message = f"{where}.{_LAYOUT} must be {' or '.join(_LAYOUTS)}, not {layout}."
+        problems.append(ConfigError(message, did_you_mean(str(layout), _LAYOUTS)))
+        return ""
+    if layout and "qkv" not in entry:
+        problems.append(ConfigError(f"{where}.{_LAYOUT} has no meaning without qkv."))
+    if layout == "heads" and entry.get(_WIDTHS):
+        message = f"{where} has {_WIDTHS} and the layout heads, in which all three are as wide."
+        problems.append(ConfigError(message, f"Remove {_WIDTHS}."))
+    return str(layout)
 
 
 def _check_modules(part: str, names: set[str], where: str, problems: list[ConfigError]) -> None:

@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
     AutoModelForZeroShotImageClassification,
     AutoProcessor,
@@ -44,11 +45,20 @@ HEADS: dict[str, type[Any]] = {
     "span": AutoModelForQuestionAnswering,
     "image": AutoModelForImageClassification,
     "pair": AutoModelForZeroShotImageClassification,
+    "speech": AutoModelForSpeechSeq2Seq,
 }
-#: What models read for such a head, where it is not text alone: these are of any architecture.
-_READ = {"image": "images", "pair": "images beside texts"}
+#: What models answer with for such a head, where rows are not text alone: of any architecture.
+_READ = {
+    "image": "what it sees in images",
+    "pair": "what it sees in images beside texts",
+    "speech": "what it hears in sounds",
+}
 #: What reads these.
-_READERS: dict[str, type[Any]] = {"image": AutoImageProcessor, "pair": AutoProcessor}
+_READERS: dict[str, type[Any]] = {
+    "image": AutoImageProcessor,
+    "pair": AutoProcessor,
+    "speech": AutoProcessor,
+}
 
 
 def source_of(name: str) -> str:
@@ -74,16 +84,18 @@ def load_reader(name: str, head: str = "sequence") -> Any:
 
     Args:
         name: As for :func:`load_model`.
-        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``pair`` a
-            processor that holds both. Images are computed with Pillow wherever that can be, so
-            that pixels are the same with and without torchvision.
+        head: Key of :data:`HEADS`: a tokenizer, for ``image`` an image processor, for ``pair`` and
+            ``speech`` a processor that holds both. Images are computed with Pillow wherever that
+            can be, so that pixels are the same with and without torchvision.
 
     Raises:
         MissingError: It is not there, or needs a package that is not installed.
     """
     source = source_of(name)
-    if head in _READERS:
+    if head in ("image", "pair"):
         return hub_call(source, lambda: _with_images(source, _READERS[head]))
+    if head in _READERS:
+        return hub_call(source, lambda: _READERS[head].from_pretrained(source))
     return hub_call(source, lambda: AutoTokenizer.from_pretrained(source))
 
 
@@ -108,7 +120,7 @@ def _prepare(config: Any, num_labels: int, head: str) -> type[Any]:
     """
     if head in _READ:
         config.num_labels = num_labels or 2
-        return _able(HEADS[head], config, f"what it sees in {_READ[head]}")
+        return _able(HEADS[head], config, _READ[head])
     if config.is_encoder_decoder:
         return _able(AutoModelForSeq2SeqLM, config, "a text")
     alone = config.model_type in decoders()
@@ -128,6 +140,8 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
         message = f'Models of type "{config.model_type}" cannot answer with {answer}.'
         seen = type(config) in HEADS["image"]._model_mapping and cls is not HEADS["image"]
         hint = "They read images: --task image-classification --data DIR." if seen else ""
+        if type(config) in HEADS["speech"]._model_mapping and cls is not HEADS["speech"]:
+            hint = "They read sounds: --task speech-recognition --data DIR."
         raise ConfigError(message, hint or f"transformers has no {cls.__name__} for them.")
     return cls
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from peftsearch import config as configuration
 from peftsearch.architecture import Architecture
+from peftsearch.backbones.description import parse_description
 from peftsearch.catalogue import method_facts
 from peftsearch.errors import ConfigError
 from peftsearch.rundir import read_json
@@ -19,6 +20,7 @@ from peftsearch.space_spec import parse_space
 #: tie the configuration.
 _SIGNS = {
     "architecture": {"choices", "backbone_parameters", "num_params", "format", "budget"},
+    "backbone description": {"stacks", "model_type"},
     "search space": {"sites", "combine", "name", "description"},
     "task": {
         "columns",
@@ -45,7 +47,8 @@ class Checked:
 
     Attributes:
         path: The file.
-        kind: ``configuration``, ``search space``, ``task``, ``architecture``; empty if unknown.
+        kind: ``configuration``, ``search space``, ``task``, ``architecture`` or ``backbone
+            description``; empty if unknown.
         problems: What is wrong with it; each may bring a hint.
     """
 
@@ -74,7 +77,7 @@ def validate(path: Path) -> Checked:
         return Checked(path, "", (error,))
     kind = kind_of(data)
     if not kind:
-        keys = "choices, sites, columns, or keys of config.yaml"
+        keys = "choices, sites, columns, stacks, or keys of config.yaml"
         unknown = ConfigError(f"{path} is of no kind that is known.", f"Expected: {keys}.")
         return Checked(path, "", (unknown,))
     if kind == "configuration":
@@ -91,6 +94,8 @@ def _check(kind: str, path: Path, data: Any) -> None:
         check_architecture(data, str(path))
     elif kind == "search space":
         parse_space(data, method_facts(), str(path))
+    elif kind == "backbone description":
+        parse_description(data, str(path))
     else:
         from peftsearch.tasks import read_task
 

@@ -48,6 +48,7 @@ def import_adapter(
     out: Out = Path("architecture.json"),
     task: Task = None,
     native: Native = None,
+    backbone: o.Backbone = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -67,10 +68,10 @@ def import_adapter(
         from peftsearch.importing.pieces import NO_TASK
         from peftsearch.importing.reading import import_architecture, import_model
 
-        found = import_architecture(path, model, task or NO_TASK)
+        found = import_architecture(path, model, task or NO_TASK, backbone)
         if native is not None:
             check_place(native)
-            save(import_model(path, model, task or NO_TASK), native)
+            save(import_model(path, model, task or NO_TASK, backbone), native)
         out.parent.mkdir(parents=True, exist_ok=True)
         found.save(out)
         written = [str(out), *([] if native is None else [str(native)])]

@@ -167,6 +167,9 @@ def validate_files(files: Files, as_json: o.Json = False, debug: o.Debug = False
 
     Architecture: format; keys; site names; methods; parameters add up and keep the limit; no
     module has a method twice.
+
+    Backbone description: keys are known; every part says where its maps are, each of them in a
+    place of its own. Whether they are there is seen when it is used with a model.
     """
     with session(as_json=as_json, debug=debug) as current:
         checked = [validate(path) for path in files]

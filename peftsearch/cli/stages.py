@@ -134,6 +134,7 @@ def export(
     target_python: TargetPython = None,
     untrained: Untrained = False,
     labels: Labels = None,
+    backbone: o.Backbone = None,
     repo: publishing.Repo = None,
     form: publishing.From = None,
     public: publishing.Public = False,
@@ -163,11 +164,14 @@ def export(
         if untrained and out is None:
             message = "--untrained is not part of a run."
             raise ConfigError(message, "Say where to write: --out DIR")
+        if backbone is not None and not untrained:
+            message = "--backbone goes with --untrained; a run knows where its parts stand."
+            raise ConfigError(message, "Leave out --backbone.")
         given = {} if target_python is None else {"python": target_python}
 
         def write(target: str, folder: Path | None, **more: Any) -> None:
             if untrained and folder is not None:
-                _export_untrained(run, target, folder, labels, **given, **more)
+                _export_untrained(run, target, folder, labels, backbone, **given, **more)
             else:
                 stage(current, "export", run, to=target, out=folder, **given, **more)
 
@@ -179,13 +183,18 @@ def export(
 
 
 def _export_untrained(
-    run: Path, to: str, out: Path, labels: int | None, **options: Path | None
+    run: Path,
+    to: str,
+    out: Path,
+    labels: int | None,
+    backbone: str | None,
+    **options: Path | None,
 ) -> None:
     """Export the architecture of a run, or of a file, with fresh weights."""
     from peftsearch.stages import export_untrained
 
     path = run / "architecture.json" if run.is_dir() else run
-    export_untrained(path, to, out, labels, **options)
+    export_untrained(path, to, out, labels, **options, description=backbone)
 
 
 def report(

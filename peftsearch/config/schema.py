@@ -192,6 +192,7 @@ class DatasetConfig:
             absent: by the type of the label column.
         train_split: Split to train on; absent: ``train``.
         test_split: Split to test on; absent: ``validation``, else ``test``.
+        language: What is spoken, e.g. ``en``, for speech recognition; absent: what the model knows.
     """
 
     text_columns: tuple[str, ...] = ()
@@ -199,6 +200,7 @@ class DatasetConfig:
     kind: str | None = None
     train_split: str | None = None
     test_split: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)

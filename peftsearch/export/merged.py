@@ -49,6 +49,16 @@ EXPORTER = {
                 "this model lacks biases that a trained one could be merged into"
             ),
             "deberta": "DeBERTa's map of queries, keys and values has no bias to merge one into",
+            "whisper": "Whisper's keys have no bias that a trained one could be merged into",
+            "*": "",
+        },
+        "bitfit.cross_attention": {
+            "t5 mt5 umt5 longt5": "T5 has no biases that a trained one could be merged into",
+            "modernbert": "ModernBERT has no biases that a trained one could be merged into",
+            "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi3 mixtral olmoe": (
+                "this model lacks biases that a trained one could be merged into"
+            ),
+            "whisper": "Whisper's keys have no bias that a trained one could be merged into",
             "*": "",
         },
         "adapter parallel_adapter": (

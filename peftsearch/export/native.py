@@ -21,9 +21,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from peftsearch.architecture import Architecture
-from peftsearch.backbones.base import Backbone, head_kind, head_parameters, hosts_of
+from peftsearch.backbones.base import (
+    Backbone,
+    describe,
+    description_of,
+    head_kind,
+    head_parameters,
+    hosts_of,
+)
+from peftsearch.backbones.description import Description, parse_description
 from peftsearch.backbones.loading import load_model
-from peftsearch.catalogue import method_order
+from peftsearch.catalogue import families, method_order
 from peftsearch.checkpoint import restore_weights
 from peftsearch.environment import versions
 from peftsearch.errors import ConfigError, ExportError
@@ -106,6 +114,7 @@ def _write(
             with atomic_path(folder / name) as temporary:
                 save_file({k: t.contiguous() for k, t in content.items()}, temporary)
             hashes[name] = _sha256(folder / name)
+    description = description_of(model)
     document = {
         "format": FORMAT,
         "base": architecture.model,
@@ -113,6 +122,7 @@ def _write(
         **({} if head_kind(model) == "sequence" else {"head_kind": head_kind(model)}),
         "model_type": model.config.model_type,
         "stacks": _stacks(model),
+        **({} if description is None else {"description": description.to_mapping()}),
         "composition_order": composition_order(architecture.methods),
         "head": sorted(tensors[1]),
         "made_with": {name: v for name, v in versions().items() if name in _MADE_WITH},
@@ -189,6 +199,7 @@ def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
         base = str(folder) if own else document["base"]
         head = document.get("head_kind", "sequence")
         model = load_model(base, document["num_labels"], head=head)
+    _describe(model, document, folder)
     apply(model, architecture)
     try:
         load_state(insertions_of(model), _tensors(folder / _ADAPTER))
@@ -199,6 +210,27 @@ def load(folder: str | Path, model: Any = None, *, check: bool = False) -> Any:
     if check:
         _compare(model, folder)
     return model
+
+
+def _describe(model: Any, document: Mapping[str, Any], folder: Path) -> None:
+    """Tell a model where its parts stand, as they stood where the export was made.
+
+    A model that would be found alike by itself is left as it is.
+    """
+    if "description" in document:
+        stored = parse_description(document["description"], str(folder / _DOCUMENT))
+        given = getattr(model, "peftsearch_description", None)
+        known = model.config.model_type in families()
+        if given != stored and (known or given is not None or not _inspected_alike(model, stored)):
+            describe(model, stored)
+
+
+def _inspected_alike(model: Any, stored: Description) -> bool:
+    """Whether inspection finds in a model what a description says."""
+    try:
+        return description_of(model) == stored
+    except ConfigError:
+        return False
 
 
 def _document(folder: Path) -> Mapping[str, Any]:

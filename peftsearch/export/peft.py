@@ -160,7 +160,8 @@ def config_of(part: Part, model: Any, last: bool = True) -> Any:
     paths = [target.path for target in part.targets]
     common: dict[str, Any] = {"target_modules": paths}
     heads = [prefix.rstrip(".") for prefix in head_prefixes(model)]
-    if last and is_seq2seq(model):
+    # PEFT's class for this task hands on input_ids to a model that reads sounds too.
+    if last and is_seq2seq(model) and model.main_input_name == "input_ids":
         common["task_type"] = "SEQ_2_SEQ_LM"
     elif last and is_decoder(model):
         common["task_type"] = "CAUSAL_LM"

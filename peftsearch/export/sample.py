@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from peftsearch.backbones.base import head_prefixes
+from peftsearch.export.sample_sounds import sample_sounds
 
 _ROWS, _LENGTH, _FIRST = 3, 7, 3
 _KINDS = (
@@ -32,6 +33,8 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
     """
     if not type(model).__name__.endswith(_KINDS):
         return None
+    if model.main_input_name == "input_features":
+        return sample_sounds(model.config)
     config, images = model.config, dict[str, Tensor]()
     generator = torch.Generator().manual_seed(0)
     if model.main_input_name == "pixel_values":

@@ -27,6 +27,8 @@ def auto_class(model: Any) -> str:
     if is_decoder(model):
         return "AutoModelForCausalLM"
     name = type(model).__name__
+    if model.main_input_name == "input_features":
+        return "AutoModelForSpeechSeq2Seq"
     autos = {
         "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
         "MTModel": "AutoModelForSeq2SeqLM",  # Marian

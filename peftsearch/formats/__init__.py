@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature, Format
+from peftsearch.formats.causal_choices import CausalChoices
 from peftsearch.formats.causal_generation import CausalGeneration
+from peftsearch.formats.causal_label_generation import CausalLabelGeneration
 from peftsearch.formats.causal_labels import CausalLabels
 from peftsearch.formats.chat import Chat
 from peftsearch.formats.choice_likelihood import ChoiceLikelihood
@@ -20,12 +21,15 @@ from peftsearch.formats.language_modelling import LanguageModelling
 from peftsearch.formats.multiple_choice import MultipleChoice
 from peftsearch.formats.question_answering import QuestionAnswering
 from peftsearch.formats.sequence_classification import SequenceClassification
+from peftsearch.formats.speech_recognition import SpeechRecognition
 from peftsearch.formats.text_to_text import TextToText
 from peftsearch.formats.token_classification import TokenClassification
 from peftsearch.tasks.base import Task
 
 __all__ = [
+    "CausalChoices",
     "CausalGeneration",
+    "CausalLabelGeneration",
     "CausalLabels",
     "Chat",
     "ChoiceLikelihood",
@@ -39,6 +43,7 @@ __all__ = [
     "MultipleChoice",
     "QuestionAnswering",
     "SequenceClassification",
+    "SpeechRecognition",
     "TextToText",
     "TokenClassification",
     "form_of",
@@ -79,22 +84,22 @@ _HEADS: dict[str, Callable[[Task, Any, Any], Format]] = {
 def _of_encoder_decoder(task: Task) -> Callable[[Task, Any, Any], Format]:
     if task.kind in ("generation", "extraction"):
         return Generation
+    if task.kind == "speech-recognition":
+        return SpeechRecognition
     if task.kind == "choice" and not task.label_words:
         return ChoiceLikelihood
     return LabelGeneration if task.scoring == "generation" else TextToText
 
 
 def _of_decoder(task: Task) -> Callable[[Task, Any, Any], Format]:
-    if task.scoring == "generation":
-        raise ConfigError(
-            f'the task "{task.name}" has scoring: generation, which decoders have for free texts '
-            "alone.",
-            "Leave out scoring: all label words are then compared.",
-        )
     if task.kind in ("generation", "extraction"):
         return CausalGeneration
     kinds: dict[str, Callable[[Task, Any, Any], Format]] = {
         "language-modelling": LanguageModelling,
         "chat": Chat,
     }
-    return kinds.get(task.kind, CausalLabels)
+    if task.kind in kinds:
+        return kinds[task.kind]
+    if task.kind == "choice" and not task.label_words:
+        return CausalChoices
+    return CausalLabelGeneration if task.scoring == "generation" else CausalLabels

@@ -1,8 +1,7 @@
 """Text in, free text out, for decoder-only models.
 
 Training minimises the mean token loss of the answer and the end token. An answer is generated
-token by token, always the most likely one, with a cache; prompts are padded on the left. What a
-checkpoint says about generation (sampling, penalties) is left aside.
+token by token, always the most likely one, see :mod:`peftsearch.formats.causal_writer`.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
 
 from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature
-from peftsearch.formats.causal import prompts
-from peftsearch.formats.generation import as_answers, generating, target_text
+from peftsearch.formats.causal_writer import CausalWriter
+from peftsearch.formats.generation import as_answers, target_text
 from peftsearch.formats.prompted import Prompted
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
@@ -30,6 +28,8 @@ class CausalGeneration(Prompted):
         ConfigError: The task names a tokenizer of its targets, which is for encoder-decoders.
     """
 
+    generates = True
+
     def __init__(self, task: Task, tokenizer: Any, config: Any) -> None:
         super().__init__(task, tokenizer, config)
         if task.target_tokenizer is not None:
@@ -39,14 +39,7 @@ class CausalGeneration(Prompted):
                 "Remove target_tokenizer, or take an encoder-decoder.",
             )
         self.max_target_length = min(task.max_target_length, self._positions // 2)
-        self._settings = GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=self.max_target_length,
-            do_sample=False,
-            num_beams=1,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=self.end,
-            pad_token_id=self.pad,
-        )
+        self._writer = CausalWriter(tokenizer, self.end, self.pad, self.max_target_length)
 
     def features(self, rows: Sequence[Row]) -> list[Feature]:
         """Tokenise rows; prompts that are too long lose tokens of their longest text.
@@ -68,17 +61,9 @@ class CausalGeneration(Prompted):
         right = map(self.task.reference, rows)
         return [self.joined(*parts) for parts in zip(found, answers, right, strict=True)]
 
-    @torch.no_grad()
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:
         """The texts that the model writes, without special tokens and outer blanks."""
-        ids, mask = prompts(batch, self.pad)
-        with generating(model, self._settings):
-            whole = model.generate(
-                input_ids=ids, attention_mask=mask, generation_config=self._settings
-            )
-        written = whole[:, ids.shape[1] :]
-        texts: list[str] = self._tokenizer.batch_decode(written, skip_special_tokens=True)
-        return as_answers(self.task, texts)
+        return as_answers(self.task, self._writer.texts(model, batch))
 
     @torch.no_grad()
     def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[str], float]:

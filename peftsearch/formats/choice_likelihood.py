@@ -8,7 +8,6 @@ one of them; long choices are not favoured, as nothing is divided by their lengt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,26 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
-from peftsearch.formats.base import Feature, padded
+from peftsearch.formats.base import padded
 from peftsearch.formats.encoder_decoder import IGNORED, EncoderDecoder
+from peftsearch.formats.options import OptionsFeature, likeliest, right_option
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
 _AT_ONCE = 64
 """Choices that are scored in one pass of the decoder."""
-
-
-@dataclass(frozen=True)
-class OptionsFeature(Feature):
-    """One tokenised row.
-
-    Attributes:
-        options: Token ids of each choice, end token included.
-        number: Number of the row in the format's list of choices.
-    """
-
-    options: tuple[list[int], ...]
-    number: int
 
 
 class ChoiceLikelihood(EncoderDecoder):
@@ -59,14 +46,12 @@ class ChoiceLikelihood(EncoderDecoder):
         found = []
         for row, ids in zip(rows, self.prompts(rows), strict=True):
             texts = self.task.options(row)
-            label = row[self.task.label_column]
-            right = texts.index(label[0]) if isinstance(label, list) else int(label)
             tokens = tuple(self.ended(each) for each in self._tokenizer(texts)["input_ids"])
             self._options.append(texts)
             found.append(
                 OptionsFeature(
                     {"input_ids": ids},
-                    tokens[right],
+                    tokens[right_option(self.task, row, texts)],
                     self.task.reference(row),
                     tokens,
                     len(self._options) - 1,
@@ -110,15 +95,7 @@ class ChoiceLikelihood(EncoderDecoder):
 
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[Any]:
         """The number of the likeliest choice; its text where the right ones are given as texts."""
-        scores: list[float] = self.scores(model, batch).tolist()
-        of: list[int] = batch["option_rows"].tolist()
-        found: list[Any] = []
-        for row, number in enumerate(batch["row_numbers"].tolist()):
-            likelihoods = [score for score, owner in zip(scores, of, strict=True) if owner == row]
-            best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-            texts = len(self.task.choices) == 1
-            found.append(self._options[number][best] if texts else float(best))
-        return found
+        return likeliest(self.task, self.scores(model, batch), batch, self._options)
 
     @torch.no_grad()
     def assess(self, model: Any, batch: dict[str, Tensor]) -> tuple[list[Any], float]:

@@ -8,10 +8,11 @@ kind of task        encoder             encoder-decoder  decoder
 classification      head                text             text
 image-...           head                refused          refused
 regression          head                text             head
-choice              head                text             text, with label words
+choice              head                text             text
 tagging             head                refused          refused
 extraction          head                text             text
 generation          refused             text             text
+speech-recognition  refused             text (Whisper)   refused
 language-modelling  refused             refused          text
 chat                refused             refused          text
 ==================  ==================  ===============  =========================
@@ -20,7 +21,8 @@ Kinds with images are for models that have a class for it in transformers, whate
 Of image-text-retrieval the "head" is what compares the two towers, and comes with the checkpoint.
 
 ``text`` writes the answer with the language model's own head; ``head`` reads labels from a new one.
-``head`` may be asked for with a decoder in classification, ``text`` in regression.
+``head`` may be asked for with a decoder in classification, ``text`` in regression; there
+``scoring: generation`` asks for ``text`` too.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.shapes import HOLDS
 
-_WRITTEN = ("generation", "language-modelling", "chat")
+_WRITTEN = ("generation", "speech-recognition", "language-modelling", "chat")
 #: Kinds of which a decoder writes the answer.
 _BY_DECODERS = (*_WRITTEN, "classification", "choice", "extraction")
 #: Kinds that a decoder may also do with a head for the whole text.
@@ -63,7 +65,7 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
     _require_reader(task, model_config, writes or alone)
     written = task.kind in _WRITTEN or (writes and task.kind not in HOLDS)
     found = "text" if written else "head"
-    if alone and task.kind in _BY_DECODERS:
+    if alone and (task.kind in _BY_DECODERS or task.scoring == "generation"):
         found = "text"
     if wanted in ("auto", found):
         return found
@@ -77,18 +79,12 @@ def form_of(task: Task, model_config: Any, wanted: str = "auto") -> str:
 
 
 def _require_reader(task: Task, model_config: Any, has_decoder: bool) -> None:
-    """Refuse what needs an encoder's head, and choices that a decoder cannot name."""
-    listed = task.kind == "choice" and is_decoder(model_config) and not task.label_words
-    if not listed and not (task.kind == "tagging" and has_decoder):
+    """Refuse what needs an encoder's head."""
+    if task.kind != "tagging" or not has_decoder:
         return
-    need = (
-        "label words with a decoder: one column for each choice"
-        if listed
-        else "an encoder with a head for words"
-    )
     raise ConfigError(
-        f'the task "{task.name}" is {task.kind}, which needs {need}; this model is of type '
-        f'"{model_config.model_type}".',
+        f'the task "{task.name}" is {task.kind}, which needs an encoder with a head for words; '
+        f'this model is of type "{model_config.model_type}".',
         "Give an encoder, e.g. --model bert-base-cased.",
     )
 
@@ -122,6 +118,7 @@ def head_of(task: Task) -> str:
         "tagging": "tokens",
         "extraction": "span",
         "image-classification": "image",
+        "speech-recognition": "speech",
         "image-text-retrieval": "pair",
     }
     return heads.get(task.kind, "sequence")

@@ -34,7 +34,9 @@ Sketch = Callable[[], Backbone]
 _LABELS = re.compile(r".*\.(?:classifier|classification_head|score)(?:\.out_proj)?\.weight")
 
 
-def import_architecture(path: str | Path, model: Any, task: str = NO_TASK) -> Architecture:
+def import_architecture(
+    path: str | Path, model: Any, task: str = NO_TASK, backbone: str | None = None
+) -> Architecture:
     """Read an adapter of PEFT or of the adapters library as an architecture.
 
     Args:
@@ -43,6 +45,7 @@ def import_architecture(path: str | Path, model: Any, task: str = NO_TASK) -> Ar
         model: The backbone it was made for: a name as for ``--model``, or the model itself, which
             is not changed. A name is enough; no weights are loaded.
         task: What the architecture says that it was found on.
+        backbone: A file that says where the parts of a model stand that is given by name.
 
     Returns:
         The architecture, with a budget that just holds it. LoRA's scale, dropout, starts and
@@ -54,13 +57,15 @@ def import_architecture(path: str | Path, model: Any, task: str = NO_TASK) -> Ar
         MissingError: The backbone cannot be had.
     """
     path = Path(path)
-    sketch = _sketch(model, path)
+    sketch = _sketch(model, path, backbone)
     if _is_peft(path):
         return _from_peft(path, sketch, task)[0]
     return adapters.read(path, sketch(), task)
 
 
-def import_model(path: str | Path, model: Any, task: str = NO_TASK) -> Any:
+def import_model(
+    path: str | Path, model: Any, task: str = NO_TASK, backbone: str | None = None
+) -> Any:
     """Load a PEFT adapter with its weights, for training on or for exports.
 
     Args:
@@ -68,6 +73,7 @@ def import_model(path: str | Path, model: Any, task: str = NO_TASK) -> Any:
             of them that this package exported.
         model: The backbone: a name as for ``--model``, or the model itself, which is changed.
         task: What the architecture says that it was found on.
+        backbone: As for :func:`import_architecture`.
 
     Returns:
         The model, with the layers inserted and trainable. Where it is in float32, its logits were
@@ -84,12 +90,12 @@ def import_model(path: str | Path, model: Any, task: str = NO_TASK) -> Any:
             f"{path} is of the adapters library, whose weights are pickles and are not read.",
             "The architecture alone can be imported: leave out --native.",
         )
-    architecture, folders = _from_peft(path, _sketch(model, path), task)
+    architecture, folders = _from_peft(path, _sketch(model, path, backbone), task)
     for folder in folders:
         if not folder.tensors:
             raise MissingError(f"{folder.path} has no {WEIGHTS}, and other files are not read.")
     if isinstance(model, str):
-        model = load_backbone(model, _labels(path)).model
+        model = load_backbone(model, _labels(path), description=backbone).model
     weights, head = weights_of(folders, model), head_of(folders)
     wanted = _theirs(model, folders)
     apply(model, architecture)
@@ -125,16 +131,17 @@ def _is_peft(path: Path) -> bool:
     )
 
 
-def _sketch(model: Any, path: Path) -> Sketch:
+def _sketch(model: Any, path: Path, description: str | None) -> Sketch:
     """Return what makes an empty copy of the backbone; a reader may change it."""
     if isinstance(model, str):
         name, labels = model, _labels(path)
-        return lambda: sketch_backbone(name, labels)
+        return lambda: sketch_backbone(name, labels, description=description)
     kind, config = type(model), model.config
+    given = getattr(model, "peftsearch_description", None)
 
     def made() -> Backbone:
         with torch.device("meta"):
-            return wrap(str(config._name_or_path), kind(deepcopy(config)))
+            return wrap(str(config._name_or_path), kind(deepcopy(config)), description=given)
 
     return made
 

@@ -41,8 +41,13 @@ Tokens = Mapping[str, float]
 def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, float] | None:
     """Return the mean tokens of a row in each stack; a decoder reads what it is to write.
 
-    ``None`` where that is not counted: rows are neither texts nor images, or layers differ in it.
+    Whisper hears every sound to its full length. ``None`` where that is not counted: rows are
+    neither texts, images nor sounds, or layers differ in it.
     """
+    if all("input_features" in feature.inputs for feature in features):
+        heard = float(backbone.model.config.max_source_positions)
+        written = _mean(len(f.target) for f in features if isinstance(f.target, list))
+        return {"encoder": heard, "decoder": written}
     if sees(backbone.model):
         return _of_images(backbone, _mean(feature.length for feature in features))
     if not all("input_ids" in feature.inputs for feature in features):

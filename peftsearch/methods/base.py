@@ -35,6 +35,7 @@ class SiteHost:
         key_norm: For attention sites the norm whose output the keys are computed from.
         widths: Where one map computes several, how many of its outputs are each one's, in the
             order of :data:`peftsearch.site.FUSED`; equal shares by default.
+        by_heads: Whether such a map computes them head by head, those of one head side by side.
         rows_alike: Whether all rows of a batch must run the same here, because a map also sees
             input that is no row of the batch.
         passes: How often a forward pass of the model goes through it.
@@ -46,6 +47,7 @@ class SiteHost:
     num_heads: int = 0
     key_norm: nn.Module | None = None
     widths: tuple[int, ...] = ()
+    by_heads: bool = False
     rows_alike: bool = False
     passes: int = 1
     anchors: Mapping[str, nn.Module] = field(init=False)
@@ -64,17 +66,21 @@ class SiteHost:
             raise TypeError(f"{self.site.id}.{name} is a {type(module).__name__}, not nn.Linear")
         return found
 
-    def outputs(self, name: str) -> tuple[LinearMap, slice]:
+    def outputs(self, name: str) -> tuple[LinearMap, list[int]]:
         """Return the linear map that computes ``"q"``, ``"k"`` or ``"v"``, and which outputs."""
         (whole,) = self.site.resolve([name])
         linear = self.linear(whole)
         if whole == name:
-            return linear, slice(0, linear.out_features)
+            return linear, list(range(linear.out_features))
         parts = FUSED[whole]
+        if self.by_heads:
+            share = linear.out_features // (len(parts) * self.num_heads)
+            every = range(linear.out_features)
+            return linear, [i for i in every if i // share % len(parts) == parts.index(name)]
         widths = self.widths or (linear.out_features // len(parts),) * len(parts)
         place = parts.index(name)
         start = sum(widths[:place])
-        return linear, slice(start, start + widths[place])
+        return linear, list(range(start, start + widths[place]))
 
 
 class PeftLayer(nn.Module):

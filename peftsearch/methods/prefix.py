@@ -51,9 +51,8 @@ class PrefixLayer(PeftLayer):
         (key, rows), (_, value_rows) = host.outputs("k"), host.outputs("v")
         device = key.weight.device
         self.num_heads = host.num_heads
-        self.key = nn.Parameter(torch.empty(size, rows.stop - rows.start, device=device))
-        width = value_rows.stop - value_rows.start
-        self.value = nn.Parameter(torch.empty(size, width, device=device))
+        self.key = nn.Parameter(torch.empty(size, len(rows), device=device))
+        self.value = nn.Parameter(torch.empty(size, len(value_rows), device=device))
         if device.type != "meta":
             self._start(host)
 

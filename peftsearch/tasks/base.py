@@ -26,6 +26,7 @@ KINDS = (
     "image-classification",
     "regression",
     "generation",
+    "speech-recognition",
     "choice",
     "tagging",
     "extraction",
@@ -37,6 +38,8 @@ KINDS = (
 LIKELIHOOD_KINDS = ("language-modelling", "chat")
 FORMATS = ("auto", "text", "head")
 SCORINGS = ("likelihood", "generation")
+#: Longest transcript in tokens: half of what Whisper can write.
+LONGEST_TRANSCRIPT = 224
 SELECTION_SHARE = 0.1
 SELECTION_FLOOR = 200
 SEARCH_VALID_FRACTION = 0.3
@@ -119,6 +122,7 @@ class Task:
             them, ``generation`` lets it write, and what is no label word is wrong.
         unanswerable: For extraction: whether a question may have no answer in its text.
         stride: For extraction: tokens that two windows of a long text share.
+        language: For speech recognition: what is spoken, e.g. ``en``; empty: what the model knows.
         prepare: Turns the raw values of a record into those of the columns.
     """
 
@@ -142,6 +146,7 @@ class Task:
     scoring: str = "likelihood"
     unanswerable: bool = False
     stride: int = 64
+    language: str = ""
     prepare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     @property
@@ -184,7 +189,7 @@ class Task:
             return tuple(self.labels[i] for i in label)
         if isinstance(label, list):
             return Texts(tuple(label))
-        if self.kind in ("generation", *LIKELIHOOD_KINDS):
+        if self.kind in ("generation", "speech-recognition", *LIKELIHOOD_KINDS):
             return str(label).strip()
         if self.group:
             return Grouped(float(label), tuple(row[name] for name in self.group))

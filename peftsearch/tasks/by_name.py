@@ -7,6 +7,7 @@ data set or the files.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def from_folder(kind: str, folder: Path | None, wishes: Wishes) -> Task:
 
 
 def _with_kind(wishes: Wishes, kind: str) -> Wishes:
-    return Wishes(wishes.text_columns, wishes.label_column, kind)
+    return replace(wishes, kind=kind)
 
 
 def _described(feature: Any) -> Column:
@@ -87,8 +88,8 @@ def _described(feature: Any) -> Column:
         return Column("answers" if isinstance(feature, Mapping) and "text" in feature else "other")
     if feature["_type"] == "ClassLabel":
         return Column("label", tuple(feature["names"]))
-    if feature["_type"] == "Image":
-        return Column("image")
+    if feature["_type"] in ("Image", "Audio"):
+        return Column(feature["_type"].lower())
     dtype = str(feature.get("dtype", ""))
     if feature["_type"] != "Value":
         return Column("other")

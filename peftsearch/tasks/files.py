@@ -13,9 +13,10 @@ regression pearson and spearman, for generation edit_similarity and exact_match)
 128. For generation ``label_column`` holds the text to write; ``max_target_length`` (64) and
 ``target_tokenizer`` (the model's own) are about it. The kinds ``language-modelling`` and ``chat``
 learn one column itself, ``text`` or ``messages``; ``image-classification`` reads the column
-``image``, ``image-text-retrieval`` the columns ``image`` and ``text``. ``format`` is ``auto``,
-``text`` or ``head``, see :mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind.
-All problems are reported together.
+``image``, ``image-text-retrieval`` the columns ``image`` and ``text``, ``speech-recognition`` the
+column ``audio``. ``format`` is ``auto``, ``text`` or ``head``, see
+:mod:`peftsearch.formats.choosing`. docs/tasks.md has every key and kind. All problems are reported
+together.
 """
 
 from __future__ import annotations
@@ -29,7 +30,16 @@ import yaml
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.base import FORMATS, KINDS, SCORINGS, Folder, Hub, Source, Task
+from peftsearch.tasks.base import (
+    FORMATS,
+    KINDS,
+    LONGEST_TRANSCRIPT,
+    SCORINGS,
+    Folder,
+    Hub,
+    Source,
+    Task,
+)
 from peftsearch.tasks.metrics import DEFAULTS, FITTING, LOWER_IS_BETTER, METRICS
 from peftsearch.tasks.shapes import HOLDS, OF_LABELS
 
@@ -53,6 +63,7 @@ _KEYS = (
     "scoring",
     "unanswerable",
     "stride",
+    "language",
     "data",
 )
 #: Kinds whose rows are one column that is learned itself, and what it is called.
@@ -62,7 +73,7 @@ _NOT_OF_WHOLE = ("label_column", "template")
 _NAMED = {**{kind: (name,) for kind, name in _WHOLE.items()}, **HOLDS}
 #: Keys that have a meaning for some kinds only.
 _ONLY = {
-    "max_target_length": ("generation", "extraction"),
+    "max_target_length": ("generation", "extraction", "speech-recognition"),
     "target_tokenizer": ("generation", "extraction"),
     "choices": ("choice",),
     "placeholder": ("choice",),
@@ -70,6 +81,7 @@ _ONLY = {
     "scoring": ("classification", "regression", "choice"),
     "unanswerable": ("extraction",),
     "stride": ("extraction",),
+    "language": ("speech-recognition",),
 }
 #: Kinds of which the last column is what is learned.
 _LEARNED = (*_WHOLE, "image-text-retrieval")
@@ -137,6 +149,7 @@ class _Reader:
             template = ""
         elif columns:
             self.check_template(template, shown)
+        longest = LONGEST_TRANSCRIPT if kind == "speech-recognition" else 64
         return Task(
             name=name,
             description=self.text(self.content, "description", f"from {self.path.name}") or "",
@@ -148,7 +161,7 @@ class _Reader:
             template=template,
             metrics=self.metrics(kind, labels, choices),
             max_length=self.tokens("max_length", 384 if kind == "extraction" else 128, least=8),
-            max_target_length=self.tokens("max_target_length", 64, least=2),
+            max_target_length=self.tokens("max_target_length", longest, least=2),
             target_tokenizer=self.target_tokenizer(),
             source=self.source(),
             format=self.format(),
@@ -158,6 +171,7 @@ class _Reader:
             scoring=self.scoring(),
             unanswerable=self.content.get("unanswerable") is True,
             stride=self.tokens("stride", 64, least=0),
+            language=self.text(self.content, "language", "") or "",
         )
 
     def whole(self, kind: str, columns: tuple[str, ...]) -> None:
@@ -329,7 +343,7 @@ class _Reader:
             elif name == "f1" and len(labels) > 2:
                 self.wrong(f'metric "f1" is for two labels, not {len(labels)}', "Use macro_f1.")
         if names and names[0] in LOWER_IS_BETTER:
-            first = f"metrics: [log_likelihood, {names[0]}]"
+            first = f"metrics: [{LOWER_IS_BETTER[names[0]]}, {names[0]}]"
             self.wrong(f'the first metric decides, and "{names[0]}" is better lower', first)
         return names
 

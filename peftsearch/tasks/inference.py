@@ -13,13 +13,16 @@ from typing import Any
 
 from peftsearch.errors import ConfigError
 from peftsearch.nearest import did_you_mean
-from peftsearch.tasks.base import KINDS, LIKELIHOOD_KINDS, Source, Task
+from peftsearch.tasks.base import KINDS, LIKELIHOOD_KINDS, LONGEST_TRANSCRIPT, Source, Task
 from peftsearch.tasks.media import SUFFIXES
 from peftsearch.tasks.metrics import DEFAULTS
 from peftsearch.tasks.shapes import HOLDS, OF_LABELS
 
 #: What label columns are called, where their type does not tell them.
 _LABELS = ("label", "labels", "target", "score", "tags", "ner_tags", "answers", "summary")
+#: What columns with the words of a sound are called.
+_TRANSCRIPTS = ("transcription", "transcript", "sentence", "text", "normalized_text")
+_SPEECH = "speech-recognition"
 #: More different labels than this are taken for something else.
 MOST_LABELS = 1000
 
@@ -34,6 +37,7 @@ class Wishes:
         kind: One of :data:`peftsearch.tasks.base.KINDS`.
         train_split: Split to train on; ``train`` by default.
         test_split: Split to test on; by default ``validation``, else ``test``.
+        language: What is spoken, for speech recognition.
     """
 
     text_columns: tuple[str, ...] = ()
@@ -41,6 +45,7 @@ class Wishes:
     kind: str | None = None
     train_split: str | None = None
     test_split: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Column:
 
     Attributes:
         type: ``text``, ``label``, ``integer``, ``number``, ``boolean``, ``texts``, ``labels``,
-            ``answers``, ``image`` or ``other``.
+            ``answers``, ``image``, ``audio`` or ``other``.
         names: Names of the labels by id, where the data set has them.
     """
 
@@ -119,8 +124,10 @@ def infer(
         return _of_whole_texts(name, source, columns, wishes, wishes.kind)
     if wishes.kind == "image-text-retrieval":
         return _of_pairs(name, source, columns, wishes, wishes.kind)
-    label = wishes.label_column or _label_column(name, columns)
-    kind = _of_content(wishes.kind or _kind(name, label, columns), label, columns)
+    heard = _is_speech(wishes, columns)
+    find = _transcript_column if heard else _label_column
+    label = wishes.label_column or find(name, columns)
+    kind = _of_content(wishes.kind or _kind(name, label, columns, heard), label, columns)
     if kind not in KINDS or kind == "choice":
         known = [k for k in KINDS if k != "choice"]
         raise ConfigError(
@@ -141,6 +148,8 @@ def infer(
         template="" if kind in HOLDS else " ".join([short, *(f"{c}: {{{c}}}" for c in texts)]),
         metrics=DEFAULTS[kind],
         max_length=384 if kind == "extraction" else 128,
+        max_target_length=LONGEST_TRANSCRIPT if kind == _SPEECH else 64,
+        language=(wishes.language or "") if kind == _SPEECH else "",
         source=source,
         unanswerable=kind == "extraction" and any(_is_empty(row.get(label)) for row in rows),
     )
@@ -209,8 +218,29 @@ def _label_column(name: str, columns: Mapping[str, Column]) -> str:
     )
 
 
-def _kind(name: str, label: str, columns: Mapping[str, Column]) -> str:
+def _is_speech(wishes: Wishes, columns: Mapping[str, Column]) -> bool:
+    """Whether what is said in sounds is right: it was asked for, or there are no labels."""
+    types = {column.type for column in columns.values()}
+    return wishes.kind == _SPEECH or (
+        wishes.kind is None and "audio" in types and not types & {"label", "labels"}
+    )
+
+
+def _transcript_column(name: str, columns: Mapping[str, Column]) -> str:
+    texts = [n for n, column in columns.items() if column.type == "text"]
+    for found in (texts, [n for n in _TRANSCRIPTS if n in texts]):
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(
+        f"{name}: it is not clear which column has the transcript; there are {_shown(columns)}.",
+        "Give --label-column NAME.",
+    )
+
+
+def _kind(name: str, label: str, columns: Mapping[str, Column], heard: bool) -> str:
     type_ = columns[label].type
+    if heard and type_ == "text":
+        return _SPEECH
     certain = {
         "label": "classification",
         "boolean": "classification",

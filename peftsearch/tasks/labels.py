@@ -193,6 +193,7 @@ READERS: dict[str, Callable[[Any, Record, Shape], Any]] = {
     "image-classification": _label_id,
     "regression": _number,
     "generation": _target,
+    "speech-recognition": _target,
     "choice": _choice,
     "tagging": _tags,
     "extraction": _answers,

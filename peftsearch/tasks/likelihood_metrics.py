@@ -9,8 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-#: Better the lower they are, so that nothing can be chosen by them: the first metric never is one.
-LOWER_IS_BETTER = ("perplexity",)
+#: Better the lower they are, so that nothing can be chosen by them: the first metric never is one,
+#: but what stands behind it here.
+LOWER_IS_BETTER = {
+    "perplexity": "log_likelihood",
+    "wer": "one_minus_wer",
+    "cer": "one_minus_cer",
+}
 
 
 def log_likelihood(references: Sequence[float], predictions: Sequence[float]) -> float:

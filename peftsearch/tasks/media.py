@@ -19,6 +19,7 @@ from peftsearch.tasks.shapes import Record
 #: Endings of the files that hold a kind of content; others are read too where a row names them.
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    "audio": (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"),
 }
 
 

@@ -20,6 +20,7 @@ from peftsearch.tasks.group_metrics import group_exact_match
 from peftsearch.tasks.likelihood_metrics import LOWER_IS_BETTER, log_likelihood, perplexity
 from peftsearch.tasks.qa_metrics import squad_exact_match, squad_f1
 from peftsearch.tasks.retrieval_metrics import RETRIEVAL_METRICS
+from peftsearch.tasks.speech_metrics import cer, one_minus_cer, one_minus_wer, wer
 from peftsearch.tasks.tag_metrics import entity_f1, tag_f1, word_accuracy
 from peftsearch.tasks.text_metrics import (
     best_of,
@@ -120,6 +121,10 @@ ANSWER_METRICS: dict[str, Callable[[Sequence[Texts], Sequence[str]], float]] = {
     "chrf": chrf,
     "squad_f1": squad_f1,
     "squad_exact_match": squad_exact_match,
+    "one_minus_wer": one_minus_wer,
+    "one_minus_cer": one_minus_cer,
+    "wer": wer,
+    "cer": cer,
 }
 TAG_METRICS: dict[str, Callable[[Sequence[Tags], Sequence[Tags]], float]] = {
     "entity_f1": entity_f1,
@@ -151,6 +156,7 @@ FITTING: dict[str, tuple[str, ...]] = {
     "image-classification": _LABELS,
     "regression": ("pearson", "spearman"),
     "generation": _OF_TEXTS,
+    "speech-recognition": _OF_TEXTS,
     "choice": ("accuracy", "squad_f1", "squad_exact_match"),
     "tagging": tuple(TAG_METRICS),
     "extraction": ("squad_f1", "squad_exact_match"),
@@ -166,6 +172,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "image-classification": ("accuracy", "macro_f1"),
     "regression": ("pearson", "spearman"),
     "generation": ("edit_similarity", "exact_match"),
+    "speech-recognition": ("one_minus_wer", "wer", "cer"),
     "choice": ("accuracy",),
     "tagging": ("entity_f1", "word_accuracy"),
     "extraction": ("squad_f1", "squad_exact_match"),

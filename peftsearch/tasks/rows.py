@@ -14,12 +14,16 @@ from peftsearch.tasks.images import image_of
 from peftsearch.tasks.labels import READERS, conversation_of, text_of, texts_of
 from peftsearch.tasks.media import Media
 from peftsearch.tasks.shapes import Record, Row, Shape, as_text, labels_are_hidden
+from peftsearch.tasks.sounds import sound_of
 
 __all__ = ["MOST_PROBLEMS", "Record", "Row", "Shape", "checked_rows", "labels_are_hidden"]
 
 MOST_PROBLEMS = 10
 """So many wrong rows are named; the rest is counted."""
-_CONTENTS: Mapping[str, Callable[[str, Record, Path | None], Media]] = {"image": image_of}
+_CONTENTS: Mapping[str, Callable[[str, Record, Path | None], Media]] = {
+    "image": image_of,
+    "audio": sound_of,
+}
 """How a column is read that holds no text, see :data:`peftsearch.tasks.shapes.HOLDS`."""
 
 

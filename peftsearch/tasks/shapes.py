@@ -17,6 +17,7 @@ Row = dict[str, Any]
 #: columns are called so where a task does not name them.
 HOLDS: Mapping[str, tuple[str, ...]] = {
     "image-classification": ("image",),
+    "speech-recognition": ("audio",),
     "image-text-retrieval": ("image", "text"),
 }
 #: Kinds with one label of a few for each row.

@@ -13,6 +13,8 @@ from peftsearch.tasks.base import Task
 
 #: What a file cannot say: where rows come from is said apart, and a function is code.
 _NOT_WRITTEN = ("source", "prepare")
+#: What files of a kind leave out for another value than a task's own default.
+_OWN_DEFAULTS = {"extraction": ("max_length",), "speech-recognition": ("max_target_length",)}
 
 
 def write_task(task: Task, path: Path) -> None:
@@ -30,7 +32,8 @@ def write_task(task: Task, path: Path) -> None:
     for item in fields(task):
         value = getattr(task, item.name)
         known = item.name == "label_column" and value in task.columns  # the text itself
-        if item.name in _NOT_WRITTEN or value == item.default or known:
+        own = item.name in _OWN_DEFAULTS.get(task.kind, ())
+        if item.name in _NOT_WRITTEN or (value == item.default and not own) or known:
             continue
         content[item.name] = list(value) if isinstance(value, tuple) else value
     content["metrics"] = list(task.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.hub.repositories import clip
 from tests.hub.server import LoopbackHub
 from tests.hub.test_hub import run_child
 
@@ -37,6 +39,9 @@ WORKING: list[tuple[str, str, str, str, Any]] = [
     ("other split", "named", "test/topics", json.dumps({"test_split": "train"}),
      ["classification", ["title"], "topic", ["sport", "art"], 60, 60,
       {"title": "train 0", "topic": 0}]),
+    ("sounds", "named", "test/clips", "",
+     ["speech-recognition", ["audio"], "sentence", [], 20, 12,
+      {"audio": hashlib.sha256(clip(0)).hexdigest(), "sentence": "train 0"}]),
     ("folder", "folder", "nyu-mll/glue", "rte", {"train": 320, "validation": 80}),
 ]  # fmt: skip
 #: Name, id, option, exit code, and what message and hint must hold.

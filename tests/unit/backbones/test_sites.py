@@ -90,7 +90,7 @@ def test_every_linear_map_and_norm_of_a_layer_is_at_exactly_one_site(family: str
     held = [id(m) for h in hosts_of(model) for m in h.modules.values()]
     assert len(held) == len(set(held))
     outside = re.compile(
-        r"embedding|lm_head|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
+        r"embedding|lm_head|proj_out|classifi|pooler|^(model\.)?(en|de)coder\.(final_)?layer_norm$"
         r"|^head\.|^model\.final_norm$|\.pos_(q_|query_|key_)?proj$|\.conv\."
         r"|^deberta\.encoder\.LayerNorm$|\.global_input_layer_norm$"
         r"|^score$|^model\.(norm|final_layernorm)$|^transformer\.ln_f$|project_(in|out)$"

@@ -44,6 +44,11 @@ def _of_decoder() -> tuple[Any, Any]:
             "t5",
         ),
         (get("rte"), ROWS, "decoder"),
+        (
+            get("record"),
+            [RECORD[0], {**RECORD[1], "answers": ["q w"], "entities": ["q w", "a"]}],
+            "decoder",
+        ),
         (LM, TEXTS, "decoder"),
         (CHAT, [TALK, SHORT_TALK], "decoder"),
     ],
