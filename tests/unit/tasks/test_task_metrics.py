@@ -17,6 +17,7 @@ from peftsearch.tasks.metrics import (
     ANSWER_METRICS,
     GROUP_METRICS,
     LIKELIHOOD_METRICS,
+    LOWER_IS_BETTER,
     RETRIEVAL_METRICS,
     TAG_METRICS,
     TEXT_METRICS,
@@ -60,7 +61,8 @@ def test_a_perfect_prediction_scores_one(name: str) -> None:
         right, said = [Pair("a", "b")] * 3, [(1, 1)] * 3
     if name in GROUP_METRICS:
         right = [Grouped(value, ("a",)) for value in said]
-    assert score((name,), right, said) == {name: pytest.approx(1.0)}
+    best = 0.0 if name in LOWER_IS_BETTER else 1.0
+    assert score((name,), right, said) == {name: pytest.approx(best)}
 
 
 @pytest.mark.parametrize(
