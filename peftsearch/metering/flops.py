@@ -25,6 +25,7 @@ from peftsearch.backbones.base import Backbone
 from peftsearch.catalogue import method_facts
 from peftsearch.formats import Feature
 from peftsearch.methods.base import SiteHost
+from peftsearch.methods.linear_map import number_of_weights
 from peftsearch.resources import Layer, Meter, Resource, Shared, layer_of
 from peftsearch.site import Site
 from peftsearch.space import Cost
@@ -116,9 +117,9 @@ def _passes(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
         if weight is None:
             continue
         if name in ("k", "v"):
-            attended += 2 * weight.numel() * other
+            attended += 2 * number_of_weights(weight) * other
         else:
-            own += 2 * weight.numel() * here
+            own += 2 * number_of_weights(weight) * here
     queries = host.modules.get("q")
     width = 0 if queries is None else _outputs(queries)
     attention = 4 * here * other * width
