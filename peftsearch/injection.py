@@ -125,7 +125,13 @@ def cost_function(hosts: Sequence[SiteHost]) -> Cost:
 def signature(host: SiteHost) -> Hashable:
     """Return what a candidate's cost may depend on: the part, heads, kinds and shapes."""
     modules = tuple(
-        (name, type(module), tuple((n, p.shape) for n, p in module.named_parameters()))
+        (
+            name,
+            type(module),
+            # In 4 bits the shape of the weight is not that of the map.
+            (getattr(module, "in_features", 0), getattr(module, "out_features", 0)),
+            tuple((n, p.shape) for n, p in module.named_parameters()),
+        )
         for name, module in host.modules.items()
     )
     return host.site.part, host.num_heads, host.widths, modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import sys
@@ -83,6 +84,8 @@ def make_accelerator(config: RunConfig, track: Path | None = None) -> Accelerato
         raise MissingError(f'device "{device}" was asked for, and there is no CUDA device.')
     if device == "mps" and not torch.backends.mps.is_available():
         raise MissingError('device "mps" was asked for, and there is none.')
+    if config.load_in is not None:
+        require_bitsandbytes(config.load_in, device)
     index = int(device.partition(":")[2] or 0)
     if device.startswith("cuda") and index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -103,6 +106,22 @@ def make_accelerator(config: RunConfig, track: Path | None = None) -> Accelerato
         os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
         if previous is not None:
             os.environ["ACCELERATE_TORCH_DEVICE"] = previous
+
+
+def require_bitsandbytes(load_in: str, device: str) -> None:
+    """Refuse to quantise where that cannot be done.
+
+    Raises:
+        MissingError: There is no CUDA device, or bitsandbytes is not installed.
+    """
+    if device in ("cpu", "mps") or not torch.cuda.is_available():
+        raise MissingError(
+            f'load_in "{load_in}" needs a CUDA device, and device "{device}" has none.',
+            "Leave it out; to save memory try --precision bf16 --gradient-checkpointing.",
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        message = f'load_in "{load_in}" needs bitsandbytes, which is not installed.'
+        raise MissingError(message, "pip install 'peftsearch[quantise]'")
 
 
 def seed_torch(seed: int) -> None:

@@ -319,16 +319,18 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
     batch = work.format.collate(work.features.selection[:8])
     inputs = forward_arguments(work.backbone.model, batch)
+    trained_on = "" if work.config.load_in is None else f"linear maps in {work.config.load_in}"
     # Half precision would blur the comparison; every bfloat16 number is a float32 number too.
-    model = work.backbone.model.float()
-    insertions = insert_architecture(work.backbone.hosts, architecture)
+    backbone = work.unquantised
+    model = backbone.model.float()
+    insertions = insert_architecture(backbone.hosts, architecture)
     try:
         load_state(insertions, weights)
         checkpoint.restore_weights(dict(head_parameters(model)), head)
         logits = logits_of(model, inputs)
     finally:
         remove_all(insertions)
-    return Bundle(architecture, weights, head, work.backbone, inputs, logits)
+    return Bundle(architecture, weights, head, backbone, inputs, logits, quantised=trained_on)
 
 
 #: Function of each stage that computes, by name; ``report`` needs no workspace.

@@ -258,17 +258,35 @@ class Workspace:
     def backbone(self) -> Backbone:
         """The one copy of the backbone: on the device, in shards, or in the host's memory."""
         c = self.config
-        outputs, head = head_for(self.task, c.model, wanted_format(c, self.task))
-        backbone = load_backbone(
-            c.model, outputs, c.precision, head=head, description=c.backbone, dropout=c.dropout
-        )
+        backbone = self._loaded(c.load_in)
         if c.gradient_checkpointing:
             checkpoint_layers(backbone.model)
-        if self.on_device:
+        if self.on_device and c.load_in is None:  # which is loaded to its device
             if c.shard:
                 shard_layers(backbone.model, self.session.device)
             backbone.model.to(self.session.device)
         return backbone
+
+    @cached_property
+    def unquantised(self) -> Backbone:
+        """The backbone as exporters write for it: a quantised one anew, in the host's memory."""
+        if self.config.load_in is None:
+            return self.backbone
+        return self._loaded(None)
+
+    def _loaded(self, load_in: str | None) -> Backbone:
+        c = self.config
+        outputs, head = head_for(self.task, c.model, wanted_format(c, self.task))
+        return load_backbone(
+            c.model,
+            outputs,
+            c.precision,
+            head=head,
+            description=c.backbone,
+            dropout=c.dropout,
+            load_in=load_in,
+            device=self.session.device,
+        )
 
     @cached_property
     def format(self) -> Format:

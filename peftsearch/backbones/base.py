@@ -20,6 +20,7 @@ from peftsearch.backbones.description import Description
 from peftsearch.backbones.inspection import inspect_model, notice
 from peftsearch.catalogue import families
 from peftsearch.methods.base import SLOT, SiteHost
+from peftsearch.methods.linear_map import number_of_weights
 from peftsearch.site import Site
 
 #: What transformers calls the heads of its models for sequences, tokens, choices and spans.
@@ -164,7 +165,7 @@ class Backbone:
     @property
     def num_parameters(self) -> int:
         """Denominator of the budget: tied tensors once, head left out."""
-        return sum(p.numel() for _, p in backbone_parameters(self.model))
+        return sum(number_of_weights(p) for _, p in backbone_parameters(self.model))
 
     @property
     def num_head_parameters(self) -> int:

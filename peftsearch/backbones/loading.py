@@ -32,6 +32,7 @@ from peftsearch.backbones.base import (
     wrap,
 )
 from peftsearch.backbones.description import read_description
+from peftsearch.backbones.quantised import others, settings
 from peftsearch.catalogue import decoders
 from peftsearch.errors import ConfigError, MissingError
 from peftsearch.hub import hub_call
@@ -154,6 +155,8 @@ def load_backbone(
     head: str = "sequence",
     description: str | None = None,
     dropout: float | None = None,
+    load_in: str | None = None,
+    device: torch.device | None = None,
 ) -> Backbone:
     """Load weights and what reads rows, freeze the model, find its sites.
 
@@ -163,10 +166,14 @@ def load_backbone(
         precision: Of the frozen weights.
         head: What it answers for.
         description: A backbone description in YAML, where the sites are not to be found otherwise.
-        dropout: As for :func:`load_model`.
+        dropout: As for :func:`load_model`, and so are the next two.
+        load_in: How the frozen linear maps are kept.
+        device: Where they are loaded to.
     """
     read = None if description is None else read_description(description)
-    model = load_model(name, num_labels, precision, head=head, dropout=dropout)
+    model = load_model(
+        name, num_labels, precision, head=head, dropout=dropout, load_in=load_in, device=device
+    )
     backbone = wrap(name, model, load_reader(name, head), read)
     backbone.reset_head(0)
     return backbone
@@ -179,6 +186,8 @@ def load_model(
     *,
     head: str = "sequence",
     dropout: float | None = None,
+    load_in: str | None = None,
+    device: torch.device | None = None,
 ) -> Any:
     """Load a model for a task, without what reads its rows.
 
@@ -189,11 +198,20 @@ def load_model(
         precision: ``fp32`` or ``bf16`` for the frozen weights; a head stays fp32.
         head: Key of :data:`HEADS`. Ignored by encoder-decoders.
         dropout: Every dropout rate of the model, in [0, 1); ``None``: its own.
+        load_in: ``8bit`` or ``4bit`` for the frozen linear maps; ``None``: as the others.
+        device: Where to load to, if they are quantised; else the model stays in host memory.
     """
     config = load_config(name)
     _set_dropout(config, dropout)
     cls = _prepare(config, num_labels, head)
     source, dtype = source_of(name), _dtype(precision)
+    more: dict[str, Any] = {}
+    if load_in is not None:
+        with torch.device("meta"), no_init_weights():
+            sketch = cls.from_config(config, dtype=dtype)
+            sketch.tie_weights()
+        kept = others(sketch, head_prefixes(sketch))
+        more = settings(load_in, dtype, device or torch.device("cpu"), kept)
     with quiet():
         model, report = hub_call(
             source,
@@ -203,6 +221,7 @@ def load_model(
                 dtype=dtype,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is drawn anew
+                **more,
             ),
         )
     mismatched = (key for key, *_ in report["mismatched_keys"])
@@ -266,6 +285,7 @@ def sketch_backbone(
     cls = _prepare(config, num_labels, head)
     with torch.device(device), no_init_weights():
         model = cls.from_config(config, dtype=_dtype(precision))
+        model.tie_weights()
     in_full(model)
     return wrap(name, model, description=read)
 

@@ -1,7 +1,6 @@
-"""Frozen linear maps in 8 or 4 bits: which they are, and how many weights they hold.
+"""A backbone whose frozen linear maps are kept in 8 or 4 bits, by bitsandbytes.
 
-bitsandbytes keeps a quantised weight as a tensor of bytes, two weights to a byte in 4 bits, so that
-neither its shape nor its size is that of the map. Whoever wants to know asks here.
+What is inserted beside such a map stays in float32 and sees its output, as with any other map.
 """
 
 from __future__ import annotations
@@ -9,14 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
-
-
-def number_of_weights(parameter: nn.Parameter) -> int:
-    """Return how many weights a parameter stands for."""
-    state: Any = getattr(parameter, "quant_state", None)
-    return parameter.numel() if state is None else int(state.shape.numel())
 
 
 def quantisable(model: Any, heads: tuple[str, ...]) -> Iterator[tuple[str, nn.Module]]:
@@ -35,7 +29,37 @@ def quantisable(model: Any, heads: tuple[str, ...]) -> Iterator[tuple[str, nn.Mo
     for name, module in model.named_modules():
         if not isinstance(module, nn.Linear | Conv1D) or module is output:
             continue
-        if name.startswith(heads or ("\0",)) or id(module.weight) in embedded:
+        if f"{name}.".startswith(heads or ("\0",)) or id(module.weight) in embedded:
             continue
         if not set(name.split(".")) & set(full):
             yield name, module
+
+
+def settings(
+    load_in: str, dtype: torch.dtype, device: torch.device, kept: list[str]
+) -> dict[str, Any]:
+    """Return what ``from_pretrained`` is told besides.
+
+    Args:
+        load_in: ``8bit``, or ``4bit`` (NF4).
+        dtype: Type of what the maps return.
+        device: Where the model is loaded to; it cannot be moved later.
+        kept: Names of the linear maps that stay as they are.
+    """
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_8bit=load_in == "8bit",
+        load_in_4bit=load_in == "4bit",
+        llm_int8_skip_modules=kept,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": str(device)}}
+
+
+def others(model: Any, heads: tuple[str, ...]) -> list[str]:
+    """Return the names of the linear maps that are not quantised, those of the heads among them."""
+    chosen = {name for name, _ in quantisable(model, heads)}
+    maps = (n for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D))
+    return [name for name in maps if name not in chosen]

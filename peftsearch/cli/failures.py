@@ -14,8 +14,8 @@ _OFFLINE = "Check the connection, or give a folder: --model DIR --data DIR."
 _GATED = "Accept its terms on its page on the Hub, then log in with: hf auth login"
 _NAME = "Check the spelling, or give a folder that holds it."
 _MEMORY = (
-    "In this order, try: --set accumulation=4 (same result, less memory), "
-    "then --precision bf16, then a smaller --model."
+    "A single row does not fit. In this order, try: --gradient-checkpointing (same result, less "
+    "memory), then --precision bf16, then --load-in 4bit, then a smaller --model."
 )
 
 #: Class name -> (sentence, hint); the library's own message is put behind the sentence.

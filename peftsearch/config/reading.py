@@ -164,6 +164,9 @@ def check_together(values: Mapping[str, Any]) -> list[ConfigError]:
     if value("limits.mergeable_only") and value("limits.latency") is not None:
         message = "limits.mergeable_only leaves nothing that takes time once it is merged."
         problems.append(ConfigError(message, "Leave out limits.latency, or limits.mergeable_only."))
+    if value("load_in") is not None and value("shard"):
+        message = f"load_in {value('load_in')} and shard cannot go together: bytes are not cut."
+        problems.append(ConfigError(message, "Leave out one of them."))
     first, last = value("race.first_rung"), value("race.last_rung")
     if first > last:
         message = f"race.first_rung ({first:g}) is above last_rung ({last:g})."

@@ -111,8 +111,19 @@ def verdict(bundle: Bundle, target: str, evidence: Evidence) -> dict[str, Any]:
         "num_params": bundle.architecture.num_params,
         "differences": differences,
         "entries": [entry.to_json() for entry in evidence.entries],
-        "notes": dict(evidence.notes),
+        "notes": {**evidence.notes, **_quantised(bundle)},
     }
+
+
+def _quantised(bundle: Bundle) -> dict[str, str]:
+    """Say that the backbone was another one in training, if it was."""
+    if not bundle.quantised:
+        return {}
+    text = (
+        f"trained on the backbone with {bundle.quantised}, written and verified on it as it was "
+        "before, in float32; its answers differ by the rounding"
+    )
+    return {"quantised": text}
 
 
 def _wrong(check: dict[str, Any]) -> str:

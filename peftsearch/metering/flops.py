@@ -26,6 +26,7 @@ from peftsearch.catalogue import method_facts
 from peftsearch.formats import Feature
 from peftsearch.metering.patches import TEXT, patch_tokens, sees
 from peftsearch.methods.base import SiteHost
+from peftsearch.methods.linear_map import number_of_weights
 from peftsearch.resources import Layer, Meter, Resource, Shared, layer_of
 from peftsearch.site import Site
 from peftsearch.space import Cost
@@ -134,9 +135,9 @@ def _one_pass(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
         if weight is None:
             continue
         if name in ("k", "v"):
-            attended += 2 * weight.numel() * other
+            attended += 2 * number_of_weights(weight) * other
         else:
-            own += 2 * weight.numel() * here
+            own += 2 * number_of_weights(weight) * here
     attention = 4 * here * other * _width(host)
     into = attended + attention
     return own + attended + attention, own + attention + (0 if crossed else into), into * crossed

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peftsearch.methods.base import PeftLayer, SiteHost, add_product
+from peftsearch.methods.linear_map import device_of
 
 METHOD = {
     "name": "adapter",
@@ -68,6 +69,6 @@ def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, Peft
     """Return one adapter for each named module."""
     linears = {name: host.linear(name) for name in modules}
     return {
-        name: AdapterLayer(linear.out_features, size, linear.weight.device)
+        name: AdapterLayer(linear.out_features, size, device_of(linear))
         for name, linear in linears.items()
     }

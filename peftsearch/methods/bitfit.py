@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.linear_map import device_of
 
 METHOD = {
     "name": "bitfit",
@@ -55,7 +56,10 @@ def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, Peft
     """Return one shift for each named module."""
     found: dict[str, PeftLayer] = {}
     for name in modules:
-        norm = host.modules[name].get_parameter("weight")
-        weight = norm if host.site.part == "norm" else host.linear(name).weight
-        found[name] = BiasLayer(len(weight), weight.device)
+        if host.site.part == "norm":
+            weight = host.modules[name].get_parameter("weight")
+            found[name] = BiasLayer(len(weight), weight.device)
+        else:
+            linear = host.linear(name)
+            found[name] = BiasLayer(linear.out_features, device_of(linear))
     return found

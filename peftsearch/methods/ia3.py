@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.linear_map import device_of
 
 METHOD = {
     "name": "ia3",
@@ -62,5 +63,5 @@ def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, Peft
     for name in modules:
         linear = host.linear(name)
         width = linear.in_features if on_input else linear.out_features
-        layers[name] = ScaleLayer(width, on_input, linear.weight.device)
+        layers[name] = ScaleLayer(width, on_input, device_of(linear))
     return layers

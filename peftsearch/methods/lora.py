@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peftsearch.methods.base import PeftLayer, SiteHost, add_product
-from peftsearch.methods.linear_map import LinearMap
+from peftsearch.methods.linear_map import LinearMap, device_of
 
 METHOD = {
     "name": "lora",
@@ -44,7 +44,7 @@ class LoRALayer(PeftLayer):
 
     def __init__(self, linear: LinearMap, rank: int) -> None:
         super().__init__()
-        device = linear.weight.device
+        device = device_of(linear)
         self.A = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
         self.B = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))

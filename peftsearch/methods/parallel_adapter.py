@@ -12,6 +12,7 @@ from torch import Tensor
 
 from peftsearch.methods.adapter import AdapterLayer
 from peftsearch.methods.base import PeftLayer, SiteHost
+from peftsearch.methods.linear_map import device_of
 
 METHOD = {
     "name": "parallel_adapter",
@@ -57,7 +58,7 @@ class InputTap(PeftLayer):
 def build(host: SiteHost, modules: tuple[str, ...], size: int) -> dict[str, PeftLayer]:
     """Return the adapter on the last linear map and the tap on the first."""
     first, last = host.linear("up"), host.linear("down")
-    adapter = ParallelAdapterLayer(last.out_features, size, first.weight.device)
+    adapter = ParallelAdapterLayer(last.out_features, size, device_of(first))
     if first.in_features != last.out_features:
         raise ValueError(f"{host.site.id}: a feed-forward that changes the width")
     return {"up": InputTap(adapter), "down": adapter}

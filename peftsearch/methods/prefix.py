@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftsearch.methods.base import SLOT, PeftLayer, PeftSlot, SiteHost, whole
+from peftsearch.methods.linear_map import device_of
 from peftsearch.methods.norms import scale
 
 METHOD = {
@@ -49,7 +50,7 @@ class PrefixLayer(PeftLayer):
     def __init__(self, host: SiteHost, size: int) -> None:
         super().__init__()
         (key, rows), (_, value_rows) = host.outputs("k"), host.outputs("v")
-        device = key.weight.device
+        device = device_of(key)
         self.num_heads = host.num_heads
         self.key = nn.Parameter(torch.empty(size, len(rows), device=device))
         self.value = nn.Parameter(torch.empty(size, len(value_rows), device=device))

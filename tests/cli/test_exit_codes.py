@@ -103,7 +103,7 @@ def test_debug_shows_the_traceback_of_known_errors_too(invoke, pipeline):
     [
         (GatedRepoError("t5 is gated\nmore"), 3, "terms first: t5 is gated\n  Accept its terms"),
         (ConnectionError("refused"), 3, "no connection: refused\n  Check the connection"),
-        (OutOfMemoryError("CUDA"), 3, "--set accumulation=4"),
+        (OutOfMemoryError("CUDA"), 3, "--gradient-checkpointing"),
         (OSError(errno.ENOSPC, "full", "/x"), 3, "no space is left on /x."),
         (PermissionError(errno.EACCES, "no", "/x"), 2, "/x may not be read or written."),
         (ModuleNotFoundError("peft", name="peft.tuners"), 3, "peft is not installed.\n  pip insta"),
