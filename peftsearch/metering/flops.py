@@ -147,8 +147,8 @@ def _width(host: SiteHost) -> int:
     """Return the width of all heads of an attention; 0 for any other part."""
     if not host.site.resolve(["q"]):
         return 0
-    _, place = host.outputs("q")
-    return int(place.stop - place.start)
+    _, places = host.outputs("q")
+    return len(places)
 
 
 def _ends(backbone: Backbone, tokens: Tokens) -> tuple[float, float]:
