@@ -37,6 +37,8 @@ WORKING: list[tuple[str, str, str, str, Any]] = [
     ("other split", "named", "test/topics", json.dumps({"test_split": "train"}),
      ["classification", ["title"], "topic", ["sport", "art"], 60, 60,
       {"title": "train 0", "topic": 0}]),
+    ("images", "named", "test/pets", "",
+     ["image-classification", ["photo"], "label", ["cat", "dog"], 20, 20, None]),
     ("folder", "folder", "nyu-mll/glue", "rte", {"train": 320, "validation": 80}),
 ]  # fmt: skip
 #: Name, id, option, exit code, and what message and hint must hold.
