@@ -20,7 +20,7 @@ def main() -> None:
         except PeftSearchError as error:
             answer = {"exit_code": error.exit_code, "message": error.message, "hint": error.hint}
         answers[name] = answer
-    sys.stdout.write(json.dumps(answers))
+    sys.stdout.write(json.dumps(answers, default=str))
 
 
 def load(kind: str, repo_id: str, option: str) -> Any:
