@@ -13,6 +13,7 @@ from typing import Any
 from peftsearch import baselines as plain
 from peftsearch import checkpoint, given
 from peftsearch.architecture import Architecture
+from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, DivergedError, paste
 from peftsearch.export import writing
 from peftsearch.export.base import Bundle, forward_arguments, logits_of, untrained
@@ -319,10 +320,8 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
     head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
     batch = work.format.collate(work.features.selection[:8])
     inputs = forward_arguments(work.backbone.model, batch)
-    trained_on = "" if work.config.load_in is None else f"linear maps in {work.config.load_in}"
-    # Half precision would blur the comparison; every bfloat16 number is a float32 number too.
-    backbone = work.unquantised
-    model = backbone.model.float()
+    backbone = work.as_stored  # rounding would blur the comparison
+    model = backbone.model
     insertions = insert_architecture(backbone.hosts, architecture)
     try:
         load_state(insertions, weights)
@@ -330,7 +329,15 @@ def make_bundle(work: Workspace, architecture: Architecture) -> Bundle:
         logits = logits_of(model, inputs)
     finally:
         remove_all(insertions)
-    return Bundle(architecture, weights, head, backbone, inputs, logits, quantised=trained_on)
+    rounded = _rounded(work.config)
+    return Bundle(architecture, weights, head, backbone, inputs, logits, rounded=rounded)
+
+
+def _rounded(config: RunConfig) -> str:
+    """Say how the frozen weights were kept in training, if not as they are stored."""
+    parts = ["in bfloat16"] if config.precision == "bf16" else []
+    parts += [] if config.load_in is None else [f"with linear maps in {config.load_in}"]
+    return " and ".join(parts)
 
 
 #: Function of each stage that computes, by name; ``report`` needs no workspace.

@@ -203,7 +203,7 @@ class Workspace:
     def backbone(self) -> Backbone:
         """The one copy of the backbone: on the device, in shards, or in the host's memory."""
         c = self.config
-        backbone = self._loaded(c.load_in)
+        backbone = self._loaded(c.precision, c.load_in)
         if c.gradient_checkpointing:
             checkpoint_layers(backbone.model)
         if self.on_device and c.load_in is None:  # which is loaded to its device
@@ -213,19 +213,21 @@ class Workspace:
         return backbone
 
     @cached_property
-    def unquantised(self) -> Backbone:
-        """The backbone as exporters write for it: a quantised one anew, in the host's memory."""
-        if self.config.load_in is None:
-            return self.backbone
-        return self._loaded(None)
+    def as_stored(self) -> Backbone:
+        """The backbone as it is loaded from an export: in float32, not quantised.
 
-    def _loaded(self, load_in: str | None) -> Backbone:
+        One that was rounded is loaded anew, in the host's memory.
+        """
+        rounded = self.config.load_in is not None or self.config.precision != "fp32"
+        return self._loaded("fp32", None) if rounded else self.backbone
+
+    def _loaded(self, precision: str, load_in: str | None) -> Backbone:
         c = self.config
         outputs, head = head_for(self.task, c.model, wanted_format(c, self.task))
         return load_backbone(
             c.model,
             outputs,
-            c.precision,
+            precision,
             head=head,
             description=c.backbone,
             dropout=c.dropout,

@@ -5,6 +5,7 @@ What is inserted beside such a map stays in float32 and sees its output, as with
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,6 +49,8 @@ def settings(
     """
     from transformers import BitsAndBytesConfig
 
+    # It says at every product that 8 bits are multiplied in float16, which is known.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     config = BitsAndBytesConfig(
         load_in_8bit=load_in == "8bit",
         load_in_4bit=load_in == "4bit",

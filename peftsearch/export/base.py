@@ -68,7 +68,7 @@ class Bundle:
         check_logits: The logits of the model with the weights inserted on it, float32.
         trained: Whether the weights were trained; fresh ones otherwise.
         python: Interpreter in which the target can be imported, where this one cannot.
-        quantised: How the backbone was kept in training, if not as it is here.
+        rounded: How the backbone's weights were kept in training, if not as they are here.
     """
 
     architecture: Architecture
@@ -79,7 +79,7 @@ class Bundle:
     check_logits: Tensor
     trained: bool = True
     python: Path | None = None
-    quantised: str = ""
+    rounded: str = ""
 
     def of(self, site: str, method: str, anchor: str) -> dict[str, Tensor]:
         """Return the tensors of one method on one module by their own names."""

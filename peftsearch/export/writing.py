@@ -111,19 +111,19 @@ def verdict(bundle: Bundle, target: str, evidence: Evidence) -> dict[str, Any]:
         "num_params": bundle.architecture.num_params,
         "differences": differences,
         "entries": [entry.to_json() for entry in evidence.entries],
-        "notes": {**evidence.notes, **_quantised(bundle)},
+        "notes": {**evidence.notes, **_rounded(bundle)},
     }
 
 
-def _quantised(bundle: Bundle) -> dict[str, str]:
-    """Say that the backbone was another one in training, if it was."""
-    if not bundle.quantised:
+def _rounded(bundle: Bundle) -> dict[str, str]:
+    """Say that the backbone's weights were rounded in training, if they were."""
+    if not bundle.rounded:
         return {}
     text = (
-        f"trained on the backbone with {bundle.quantised}, written and verified on it as it was "
-        "before, in float32; its answers differ by the rounding"
+        f"trained on the backbone {bundle.rounded}, written and verified on it as it is stored, "
+        "in float32; answers differ by the rounding"
     )
-    return {"quantised": text}
+    return {"base": text}
 
 
 def _wrong(check: dict[str, Any]) -> str:
