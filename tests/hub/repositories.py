@@ -178,7 +178,6 @@ def _write_sounds(folder: Path) -> None:
 
 def _write_pets(folder: Path) -> None:
     """A data set of images, stored as the Hub stores them: bytes in a column of its own type."""
-    import numpy as np
     from datasets import ClassLabel, Dataset, Features, Image
     from PIL import Image as Pillow
 
