@@ -36,7 +36,8 @@ def build(folder: Path) -> dict[str, dict[str, bytes]]:
     _write_rte(folder / "glue" / "rte")
     _write_named(folder / "named")
     _write_sounds(folder / "named" / "clips")
-    named = {name: _files(folder / "named" / name) for name in ("topics", "spans", "open", "clips")}
+    kinds = ("topics", "spans", "open", "pets", "clips")
+    named = {name: _files(folder / "named" / name) for name in kinds}
     t5 = _files(folder / "t5")
     glue = {"README.md": _README.encode(), **_files(folder / "glue")}
     no_weights = {name: body for name, body in t5.items() if not name.endswith(".safetensors")}
@@ -128,6 +129,7 @@ def _write_named(folder: Path) -> None:
         (folder / "topics" / "data").mkdir(parents=True, exist_ok=True)
         path = folder / "topics" / "data" / f"{split}-00000-of-00001.parquet"
         Dataset.from_list(rows, features=topics).to_parquet(path)
+    _write_pets(folder / "pets")
     for name in ("spans", "open"):
         (folder / name).mkdir(parents=True)
     for split in ("train", "validation"):
@@ -172,6 +174,20 @@ def _write_sounds(folder: Path) -> None:
         ]
         table = pyarrow.Table.from_pylist(rows).replace_schema_metadata(note)
         parquet.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
+
+
+def _write_pets(folder: Path) -> None:
+    """A data set of images, stored as the Hub stores them: bytes in a column of its own type."""
+    from datasets import ClassLabel, Dataset, Features, Image
+    from PIL import Image as Pillow
+
+    features = Features(photo=Image(), label=ClassLabel(names=["cat", "dog"]))
+    folder.mkdir(parents=True)
+    for start, split in enumerate(("train", "test")):
+        levels = [np.full((4, 4), 100 * start + i, np.uint8) for i in range(20)]
+        rows = [{"photo": Pillow.fromarray(x), "label": i % 2} for i, x in enumerate(levels)]
+        table = Dataset.from_list(rows, features=features)
+        table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -42,6 +42,8 @@ WORKING: list[tuple[str, str, str, str, Any]] = [
     ("sounds", "named", "test/clips", "",
      ["speech-recognition", ["audio"], "sentence", [], 20, 12,
       {"audio": hashlib.sha256(clip(0)).hexdigest(), "sentence": "train 0"}]),
+    ("images", "named", "test/pets", "",
+     ["image-classification", ["photo"], "label", ["cat", "dog"], 20, 20, None]),
     ("folder", "folder", "nyu-mll/glue", "rte", {"train": 320, "validation": 80}),
 ]  # fmt: skip
 #: Name, id, option, exit code, and what message and hint must hold.

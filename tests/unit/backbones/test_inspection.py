@@ -68,6 +68,8 @@ def where(hosts: list[SiteHost]) -> dict[str, dict[str, int]]:
 #: in one map, experts, or that a model with a head for labels is a decoder.
 BESIDES = {"llama_classifier", "gpt2_classifier", "qwen3", "gemma2", "gemma3", "phi", "phi3"}
 BESIDES |= {"mixtral", "olmoe"}
+#: Inspection takes one of several stages, and refuses two encoders.
+BESIDES |= {"swin", "clip", "siglip", "clip_classifier"}
 
 
 @pytest.mark.parametrize("family", [f for f in (*FACTORIES, *KIN) if f not in BESIDES])

@@ -153,7 +153,8 @@ def test_the_sample_input_runs_on_every_family(family: str) -> None:
         return
     longer = {**inputs_of, "input_ids": inputs_of["input_ids"].clone()}
     longer["input_ids"][inputs_of["attention_mask"] == 0] = 5  # padding is masked
-    if family in ("roberta", "bart_classifier", "llama_classifier", "gpt2_classifier"):
+    by_place = ("roberta", "bart_classifier", "llama_classifier", "gpt2_classifier", "siglip")
+    if family in by_place:
         return  # positions, and which token is the last, come from ids
     found = testing.logits(model, longer)
     if type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):  # a logit at every token

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, BertForMaskedLM
 
 from peftsearch.backbones.base import Backbone
-from peftsearch.backbones.loading import load_backbone, load_tokenizer
+from peftsearch.backbones.loading import load_backbone, load_reader
 from peftsearch.micro import MODEL_DIRS
 from peftsearch.micro.corpus import vocabulary
 from peftsearch.micro.lexicon import lexicon
@@ -60,7 +60,7 @@ def test_it_has_the_words_of_the_t5_in_the_same_order() -> None:
 
 
 def test_rows_survive_the_tokenizer() -> None:
-    tokenizer = load_tokenizer("micro-bert")
+    tokenizer = load_reader("micro-bert")
     for row in (row for split in ("train", "validation", "test") for row in nli_rows(split)[:200]):
         encoded = tokenizer(row["premise"], row["hypothesis"])
         first, second, rest = tokenizer.decode(encoded["input_ids"]).split("[SEP]")

@@ -67,9 +67,9 @@ def test_rows_do_not_depend_on_the_process() -> None:
 
 
 def test_the_model_has_a_token_for_every_word() -> None:
-    from peftsearch.backbones.loading import load_tokenizer
+    from peftsearch.backbones.loading import load_reader
 
-    task, words = get("micro-rewrite"), load_tokenizer("micro-t5")
+    task, words = get("micro-rewrite"), load_reader("micro-t5")
     data = load(task)
     for row in [*data.train, *data.test]:
         prompt, target = (
