@@ -24,7 +24,7 @@ MERGEABLE = {"uniform-lora": "lora"}
 def settings(material: Material, tmp_path: Path) -> Any:
     """Return the configuration of a short run on a folder of sounds."""
     model = tmp_path / "whisper"
-    whisper(decoder_layers=2).save_pretrained(model)
+    whisper(decoder_layers=2, max_target_positions=10).save_pretrained(model)
     processor().save_pretrained(model)
     found = material.config(
         data=str(folder_of(tmp_path / "sounds")),
