@@ -46,6 +46,8 @@ HEADS: dict[str, type[Any]] = {
 }
 #: What models read for such a head, where it is not text alone: these are of any architecture.
 _READ = {"image": "images", "pair": "images beside texts"}
+#: A model of each.
+_EXAMPLES = {"image": "google/vit-base-patch16-224", "pair": "openai/clip-vit-base-patch32"}
 #: What reads these.
 _READERS: dict[str, type[Any]] = {"image": AutoImageProcessor, "pair": AutoProcessor}
 
@@ -127,6 +129,9 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
         message = f'Models of type "{config.model_type}" cannot answer with {answer}.'
         seen = type(config) in HEADS["image"]._model_mapping and cls is not HEADS["image"]
         hint = "They read images: --task image-classification --data DIR." if seen else ""
+        example = next((_EXAMPLES.get(head) for head in HEADS if HEADS[head] is cls), None)
+        if example is not None:
+            hint = f"Give another model, e.g. --model {example}."
         raise ConfigError(message, hint or f"transformers has no {cls.__name__} for them.")
     return cls
 
