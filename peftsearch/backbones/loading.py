@@ -54,6 +54,12 @@ _READ = {
     "pair": "what it sees in images beside texts",
     "speech": "what it hears in sounds",
 }
+#: A model of each.
+_EXAMPLES = {
+    "image": "google/vit-base-patch16-224",
+    "pair": "openai/clip-vit-base-patch32",
+    "speech": "openai/whisper-small",
+}
 #: What reads these.
 _READERS: dict[str, type[Any]] = {
     "image": AutoImageProcessor,
@@ -143,6 +149,9 @@ def _able(cls: type[Any], config: Any, answer: str) -> type[Any]:
         hint = "They read images: --task image-classification --data DIR." if seen else ""
         if type(config) in HEADS["speech"]._model_mapping and cls is not HEADS["speech"]:
             hint = "They read sounds: --task speech-recognition --data DIR."
+        example = next((_EXAMPLES.get(head) for head in HEADS if HEADS[head] is cls), None)
+        if example is not None:
+            hint = f"Give another model, e.g. --model {example}."
         raise ConfigError(message, hint or f"transformers has no {cls.__name__} for them.")
     return cls
 

@@ -113,8 +113,9 @@ def test_a_model_of_texts_is_refused(family: str, tmp_path: Path) -> None:
 
     FACTORIES[family]().config.save_pretrained(tmp_path)
     for load in (load_backbone, sketch_backbone):
-        with pytest.raises(ConfigError, match=f'type "{family}" cannot answer with what it sees'):
+        with pytest.raises(ConfigError, match=f'type "{family}" cannot answer with what') as caught:
             load(str(tmp_path), 3, head="image")
+        assert "--model google/vit" in caught.value.hint
 
 
 def test_a_model_of_images_is_refused_for_texts(tmp_path: Path) -> None:
