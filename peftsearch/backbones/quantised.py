@@ -51,7 +51,7 @@ def settings(
 
     # It says at every product that 8 bits are multiplied in float16, which is known.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-    config = BitsAndBytesConfig(
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_8bit=load_in == "8bit",
         load_in_4bit=load_in == "4bit",
         llm_int8_skip_modules=kept,

@@ -134,8 +134,9 @@ def _plan(given: Given, device_memory: str | None, **asked: Any) -> None:
         from peftsearch import front
 
         found = front.plan(settings)
-        for one in found.values() if room is not None else ():
-            one["memory_bytes"]["fits"] = _fits(one, room, settings)
+        if room is not None:
+            for one in found.values():
+                one["memory_bytes"]["fits"] = _fits(one, room, settings)
         words = [w for w in sys.argv[2:] if w not in ("--json", "--quiet", "--debug")]
         if scale is not None:
             found = {b: {**one, "scale": scaled(scale, settings, one)} for b, one in found.items()}

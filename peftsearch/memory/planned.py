@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -39,6 +39,7 @@ _GATE = 4 * 8
 #: Tokens of a label word with its end.
 _LABEL_TOKENS = 4
 Terms = dict[str, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class _Passes:
             return sketch.sampled(supernet, drawn, shape, config.probed_fraction)
 
 
-def _or_none(count: Callable[[], Any]) -> Any:
+def _or_none(count: Callable[[], T]) -> T | None:
     try:
         return count()
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
