@@ -5,6 +5,7 @@ Place in the flow: below the summary and the report, which both show scores.
 
 from __future__ import annotations
 
+_DIRECTIONS = (("image", "text"), ("text", "image"))
 #: Metrics that are shares of something, read in per cent; correlations stay between -1 and 1, and
 #: likelihoods are in nats.
 PERCENT_METRICS = frozenset(
@@ -30,6 +31,8 @@ PERCENT_METRICS = frozenset(
         "one_minus_cer",
         "wer",
         "cer",
+        "mean_recall",
+        *(f"{a}_to_{b}_recall_{n}" for a, b in _DIRECTIONS for n in (1, 5, 10)),
     }
 )
 
