@@ -22,15 +22,18 @@ EXPORTER = {
     "holds": {
         "lora ia3 layernorm": {
             "encoders": "TRL trains models that write text, and this one gives labels",
+            "whisper": "TRL's trainers give texts to a model, and this one hears sounds",
             "*": "",
         },
         "bitfit": {
             "gpt2": "PEFT trains biases of nn.Linear alone, and GPT-2's maps are of another class",
             "encoders": "TRL trains models that write text, and this one gives labels",
+            "whisper": "TRL's trainers give texts to a model, and this one hears sounds",
             "*": "",
         },
         "bitfit.norm": {
             "encoders": "TRL trains models that write text, and this one gives labels",
+            "whisper": "TRL's trainers give texts to a model, and this one hears sounds",
             "t5 mt5 umt5 longt5": "T5's norms have no bias, and PEFT adds none to a norm",
             "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text phi3 mixtral olmoe": (
                 "this model's norms have no bias, and PEFT adds none to a norm"

@@ -188,8 +188,7 @@ def _gradient_of_logits(backbone: Backbone, shape: Shape, precision: str) -> int
 class _Passes:
     """What autograd keeps of each stage's step; ``None`` where that cannot be counted.
 
-    It cannot for models that look at values to know shapes (experts in float32), or that do not
-    read texts.
+    It cannot for models that look at values to know shapes (experts in float32).
     """
 
     def __init__(self, asked: Asked) -> None:

@@ -23,6 +23,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
+from peftsearch.formats.base import position_limit
 from peftsearch.injection import insert_choice, remove_all
 from peftsearch.memory.kept import Kept, counting
 from peftsearch.space import SearchSpace
@@ -134,18 +135,36 @@ def sample_loss(model: nn.Module, shape: Shape) -> Tensor:
     """Run the model and a mean cross-entropy in float32, as the formats do."""
     known = inspect.signature(type(model).forward).parameters
     config: Any = model.config
-    ids = torch.ones(shape.rows, shape.tokens, dtype=torch.int64)
-    mask = torch.ones_like(ids)
-    mask[0, -1] = 0  # rows differ in length, or attention would need no mask
-    batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+    batch = _rows(model, shape)
     if config.is_encoder_decoder and "decoder_input_ids" in known:
-        batch["decoder_input_ids"] = ids.new_ones(shape.rows, shape.targets)
+        batch["decoder_input_ids"] = torch.ones(shape.rows, shape.targets, dtype=torch.int64)
     if "use_cache" in known:
         batch["use_cache"] = False
     output = model(**batch)
-    scores = output.logits if "logits" in output else output.start_logits
+    names = ("logits", "start_logits", "logits_per_image")
+    scores = next(output[name] for name in names if name in output)
     flat = scores.float().flatten(0, -2)
     return functional.cross_entropy(flat, flat.new_zeros(len(flat), dtype=torch.int64))
+
+
+def _rows(model: Any, shape: Shape) -> dict[str, Any]:
+    """Return what a model reads: texts, images, both, or sounds."""
+    config, batch = model.config, dict[str, Any]()
+    if model.main_input_name == "input_features":
+        frames = 2 * config.max_source_positions
+        return {"input_features": torch.ones(shape.rows, config.num_mel_bins, frames)}
+    seen = getattr(config, "vision_config", config)
+    if hasattr(config, "vision_config") or model.main_input_name == "pixel_values":
+        size = seen.image_size
+        sides = (size, size) if isinstance(size, int) else size
+        batch["pixel_values"] = torch.ones(shape.rows, seen.num_channels, *sides)
+    if "input_ids" in inspect.signature(type(model).forward).parameters:
+        tokens = min(shape.tokens, position_limit(getattr(config, "text_config", config)))
+        ids = torch.ones(shape.rows, tokens, dtype=torch.int64)
+        mask = torch.ones_like(ids)
+        mask[0, -1] = 0  # rows differ in length, or attention would need no mask
+        batch |= {"input_ids": ids, "attention_mask": mask}
+    return batch
 
 
 def _switch(banks: Sequence[Bank], on: Sequence[bool], rows: int, probed: float | None) -> None:

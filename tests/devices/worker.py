@@ -18,6 +18,7 @@ from peftsearch.devices.slices import slice_of
 from peftsearch.errors import ConfigError
 from peftsearch.evaluate import predictions
 from peftsearch.formats import Feature
+from peftsearch.portions import Portions
 
 ROWS = [Feature({"input_ids": [i]}, list(range(1 + i % 3)), 0.0) for i in range(7)]
 
@@ -61,7 +62,9 @@ class Echo:
 
 def predicted(count: int) -> list[float]:
     session: Any = SimpleNamespace(
-        accelerator=SimpleNamespace(autocast=nullcontext), to_device=lambda batch: batch
+        accelerator=SimpleNamespace(autocast=nullcontext),
+        to_device=lambda batch: batch,
+        portions=Portions(Path("unused.json"), lambda text: None),
     )
     features = [Feature({"input_ids": [i] * (1 + 7 * i % 5)}, 0, 0.0) for i in range(count)]
     echo: Any = Echo()

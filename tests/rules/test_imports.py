@@ -24,7 +24,7 @@ LAYERS = (
     "devices",
     "backbones",
     "injection saving",
-    "export metering supernet training workspace",
+    "export feature_splits metering supernet training workspace",
     "evaluate importing memory testing",
     "search",
     "race retrain report",
@@ -51,9 +51,9 @@ UPWARDS = {
 }
 #: Where torch, transformers and datasets may be imported at the top of a file.
 WITH_TORCH = (
-    "backbones checkpoint devices evaluate export formats given importing injection memory "
-    "metering methods planned_rows portions race retrain saving search session stages strategies "
-    "bench supernet testing training workspace"
+    "backbones checkpoint devices evaluate export feature_splits formats given importing injection "
+    "memory metering methods planned_rows portions race retrain saving search session stages "
+    "strategies bench supernet testing training workspace"
 ).split()
 LAZY = {"torch", "transformers", "datasets", "accelerate", "peft", "tokenizers"}
 

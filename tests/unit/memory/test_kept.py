@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from peftsearch.supernet.supernet import Supernet
 from tests.models import FACTORIES
 
 SHAPE = Shape(rows=4, tokens=24, targets=8)
-FAMILIES = ["t5", "bert", "llama", "gpt2", *(
+FAMILIES = ["t5", "bert", "llama", "gpt2", "vit", "clip", "whisper", *(
     pytest.param(name, marks=pytest.mark.slow)
     for name in "t5_v1_1 bart albert distilbert electra deberta_v2 modernbert longt5 mistral qwen3 "
     "gemma2 phi3 opt".split()
 )]  # fmt: skip
+HEADS = {"vit": "image", "clip": "pair", "whisper": "speech"}
 #: Methods that between them use every hook: inputs, outputs, attention, norms.
 SOME = ("lora", "adapter", "prefix", "ia3", "layernorm")
 
@@ -48,9 +49,8 @@ def sketch_of(name: str, root: Path, half: bool = False, outputs: int | None = N
     outputs = (0 if _writes(name) else 3) if outputs is None else outputs
     precision = "bf16" if half else "fp32"
     source = str(_folder(name, root))
-    return Sketch(
-        lambda: sketch_backbone(source, outputs, device="cpu", precision=precision), half, False
-    )
+    make = partial(sketch_backbone, source, outputs, head=HEADS.get(name, "sequence"))
+    return Sketch(partial(make, device="cpu", precision=precision), half, False)
 
 
 def _writes(name: str) -> bool:
