@@ -33,6 +33,7 @@ def options_of(material: Material) -> dict[str, Any]:
             "export": {"targets": ["native"]}}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_on_frames_is_resumed_from_another_place_without_them(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def test_one_budget_is_a_run_as_ever(material: Material, tmp_path: Path, finishe
     assert done.summary["found"] == read_json(finished / "summary.json")["found"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_it_goes_on_where_it_was_stopped(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

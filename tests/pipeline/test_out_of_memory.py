@@ -80,6 +80,7 @@ def test_the_result_is_the_same(
     assert "Memory ran out with 8 rows at once: from now on 4" in events
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_accumulation_is_the_large_batch(material: Material, tmp_path: Path) -> None:
     """Also where answers differ in length, so that parts have different numbers of terms."""

@@ -186,6 +186,7 @@ def test_other_data_on_resume_are_refused(tmp_path: Path, material: Material) ->
         pipeline.run(config, resume=out, listener=_stopping("search", 4))
 
 
+@pytest.mark.slow
 def test_a_report_in_between_changes_nothing(
     material: Material, tmp_path: Path, finished: Path
 ) -> None:

@@ -76,7 +76,7 @@ def material_of(name: str, folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "model"),
     [
-        ("tagging", "bert"),
+        pytest.param("tagging", "bert", marks=pytest.mark.slow),
         ("extraction", "bert"),
         *(
             pytest.param(*each, marks=pytest.mark.slow)

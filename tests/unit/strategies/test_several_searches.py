@@ -45,6 +45,7 @@ def _searched(material: Material, seeds: int) -> dict[str, object]:
         return {path.relative_to(root).as_posix(): _content(path) for path in found}
 
 
+@pytest.mark.slow
 def test_the_first_is_that_of_a_run_with_one(material: Material) -> None:
     one, two = _searched(material, 1), _searched(material, 2)
     assert set(one) == set(FILES)

@@ -42,6 +42,7 @@ def _outcome(material: Material, **search: Any) -> tuple[Any, Any]:
         return values, sorted(names, key=lambda pair: pair[0])
 
 
+@pytest.mark.slow
 def test_without_strength_it_is_a_cold_start(material: Material, earlier: Path) -> None:
     cold = _outcome(material)
     assert _outcome(material, warm_start=str(earlier), warm_strength=0.0) == cold
