@@ -51,7 +51,7 @@ UNIPELT = (
     ("feed_forward", "adapter", ("down",)),
 )
 SETTINGS = (
-    "search.steps=200", "search.batch_size=16", "retrain.steps=200", "retrain.batch_size=16",
+    "precision=bf16", "search.steps=200", "search.batch_size=16", "retrain.steps=200", "retrain.batch_size=16",
 )  # fmt: skip
 
 
@@ -65,6 +65,12 @@ class Notes:
         self.known: dict[str, Any] = {"format": 1}
         if self.path.is_file():
             self.known = json.loads(self.path.read_text())
+
+    def of(self, **facts: Any) -> None:
+        """Note what all of it hangs on, which must not change while it is gathered."""
+        if len(self.known) > 1 and any(self.known.get(key) != facts[key] for key in facts):
+            raise SystemExit(f"{self.path} was begun with other settings; move it away.")
+        self.known |= facts
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
         """Return what is known under a dotted key, or make it and note it."""
@@ -229,7 +235,7 @@ def main() -> None:
         flags = given | {"preset": "quick", "device": "cpu", "seeds": 3, "train_rows": typed.rows}
         config = configuration.resolve(flags=flags, overrides=SETTINGS)
         notes = Notes(typed.out / f"{name}.json")
-        notes.known |= {"task": name, "rows": typed.rows, "settings": list(SETTINGS)}
+        notes.of(task=name, rows=typed.rows, settings=list(SETTINGS))
         Evidence(config, notes, typed.searches).gather(typed.budgets)
 
 
