@@ -15,7 +15,7 @@ from typing import Any
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone
 from peftsearch.errors import ConfigError
-from peftsearch.export.adapters_groups import SWITCHES, layer_number
+from peftsearch.export.adapters_places import SWITCHES, layer_number
 from peftsearch.export.base import Problem
 from peftsearch.export.writing import problems
 from peftsearch.importing.pieces import NO_TASK, Piece, assemble, refusal, twice, whole
