@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from peftsearch.backbones.base import head_prefixes
 from peftsearch.backbones.loading import source_of
 from peftsearch.errors import ExportError
 from peftsearch.export.adapters_groups import adapters_of
 from peftsearch.export.adapters_rules import check_signs, problems
-from peftsearch.export.adapters_target import look, python_of
+from peftsearch.export.adapters_target import loading_options, look, python_of
 from peftsearch.export.base import Bundle, Evidence
 from peftsearch.export.snippets import auto_class
 from peftsearch.rundir import write_json
@@ -32,12 +31,21 @@ EXPORTER = {
         "lora ia3 adapter": {
             "albert bart bert clip deberta-v2 distilbert electra gemma2 gemma3_text gpt2 llama "
             "mbart mistral mt5 phi plbart qwen2 qwen3 roberta t5 vit whisper xlm-roberta": "",
+            "deberta modernbert": (
+                "adapters adds a random bias to the map of queries, keys and values, which has none"
+            ),
             "*": "adapters does not know this type of model",
         },
         "adapter.attention": {
             "bart bert clip deberta-v2 distilbert electra gemma2 gemma3_text gpt2 llama "
             "mbart mistral mt5 phi plbart qwen2 qwen3 roberta t5 vit whisper xlm-roberta": "",
-            "albert": "adapters feeds it ALBERT's hidden states, not the output of the attention",
+            "albert": (
+                "adapters feeds the bottleneck from the input of ALBERT's attention, not from its "
+                "output"
+            ),
+            "deberta modernbert": (
+                "adapters adds a random bias to the map of queries, keys and values, which has none"
+            ),
             "*": "adapters does not know this type of model",
         },
         "parallel_adapter": {
@@ -46,15 +54,33 @@ EXPORTER = {
                 "adapters feeds a parallel bottleneck from before the norm, which is not the "
                 "feed-forward's input in models with the norm in front"
             ),
-            "phi": "adapters has nothing to feed a parallel bottleneck from in Phi",
+            "phi": "adapters has nothing to feed a parallel bottleneck from where attention and "
+            "feed-forward stand side by side",
+            "deberta modernbert": (
+                "adapters adds a random bias to the map of queries, keys and values, which has none"
+            ),
             "*": "adapters does not know this type of model",
         },
         "prefix": {
             "albert bart bert clip electra mbart plbart roberta vit whisper xlm-roberta": "",
             "t5 mt5": "adapters shifts the relative position bias by the length of a prefix",
+            "distilbert": "adapters adds one to the scores of a prefix where a batch has padding",
+            "deberta-v2": "a prefix has no relative position, by which DeBERTa scores every key",
+            "gpt2 llama mistral": (
+                "adapters gets the causal mask beside a prefix wrong, except with eager attention"
+            ),
+            "gemma2 gemma3_text phi qwen2 qwen3": "adapters has no prefixes in this type of model",
+            "deberta modernbert": (
+                "adapters adds a random bias to the map of queries, keys and values, which has none"
+            ),
             "*": "adapters does not know this type of model",
         },
-        "prefix.cross_attention": "adapters has prefixes there only together with self-attention's",
+        "prefix.cross_attention": {
+            "encoders decoders bart mbart mt5 plbart t5 whisper": (
+                "adapters has prefixes there only together with self-attention's"
+            ),
+            "*": "adapters does not know this type of model",
+        },
         "layernorm": "adapters does not train norms",
         "bitfit": "adapters does not train biases",
     },
@@ -117,13 +143,12 @@ def verify(bundle: Bundle, folder: Path) -> Evidence:
 
 def snippet(bundle: Bundle, folder: Path) -> list[str]:
     """Return the lines that load the export in the interpreter that has that library."""
-    model = bundle.backbone.model
-    auto = auto_class(model)
-    labels = f", num_labels={model.config.num_labels}" if head_prefixes(model) else ""
+    auto = auto_class(bundle.backbone.model)
+    options = "".join(f", {key}={value!r}" for key, value in loading_options(bundle).items())
     return [
         "import adapters",
         f"from transformers import {auto}",
-        f"model = {auto}.from_pretrained({source_of(bundle.architecture.model)!r}{labels})",
+        f"model = {auto}.from_pretrained({source_of(bundle.architecture.model)!r}{options})",
         "adapters.init(model)",
         f"model.load_adapter_setup({str(folder)!r}, set_active=True)",
     ]

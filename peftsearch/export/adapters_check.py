@@ -31,8 +31,13 @@ def _trained(model: Any) -> dict[str, int]:
 
 
 def _logits(model: Any, inputs: dict[str, Any]) -> Any:
-    """Return the logits of a batch; of two towers the scores of all pairs (images, texts)."""
+    """Return the logits of a batch; those of begin and end as the last dimension.
+
+    Of a model with two towers they are the scores of all pairs (images, texts).
+    """
     output = model.eval()(**inputs)
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
     return output.logits_per_image if "logits_per_image" in output else output.logits
 
 

@@ -6,7 +6,7 @@ from layer to layer within one. Where two adapters meet in a layer they touch di
 so that their order means nothing.
 
 A LoRA on one map for queries, keys and values runs there only as the one adapter that is active, so
-in such models all of them are one union.
+with one all of them are a union, which has room for a single LoRA.
 """
 
 from __future__ import annotations
@@ -63,26 +63,20 @@ def adapters_of(bundle: Bundle) -> list[Adapter]:
     for choice in sorted(
         bundle.architecture.active, key=lambda c: layer_number(bundle.backbone, c.site)
     ):
-        grouped.setdefault(_key(choice), []).append(choice)
+        grouped.setdefault(key_of(choice), []).append(choice)
     names = {key: "_".join(key) for key in grouped}
-    if len(grouped) > 1 and any(map(_is_fused, bundle.architecture.active)):
+    if len(grouped) > 1 and any(map(is_fused, bundle.architecture.active)):
         names = dict.fromkeys(grouped, "union")
         return [_union([_adapter(bundle, names[key], own) for key, own in grouped.items()])]
     return [_adapter(bundle, names[key], own) for key, own in grouped.items()]
 
 
 def _union(adapters: Sequence[Adapter]) -> Adapter:
-    """Return one adapter for several of the same name.
-
-    That library takes two configs of one kind together only if they leave out some layer, so each
-    leaves out one that no model has.
-    """
-    configs = [{**each.config, "leave_out": [-1, *each.config["leave_out"]]} for each in adapters]
-    tensors = {key: tensor for each in adapters for key, tensor in each.tensors.items()}
+    """Return one adapter for several of the same name."""
     return Adapter(
         adapters[0].name,
-        {"architecture": "union", "configs": configs},
-        tensors,
+        {"architecture": "union", "configs": [each.config for each in adapters]},
+        {key: tensor for each in adapters for key, tensor in each.tensors.items()},
         sum(each.num_params for each in adapters),
     )
 
@@ -91,7 +85,7 @@ def _part(choice: Choice) -> str:
     return split_id(choice.site)[2]
 
 
-def _key(choice: Choice) -> tuple[str, ...]:
+def key_of(choice: Choice) -> tuple[str, ...]:
     """Return what choices of one adapter agree on; also its name."""
     part = _part(choice)
     if choice.method in ("lora", "ia3"):
@@ -104,7 +98,7 @@ def _key(choice: Choice) -> tuple[str, ...]:
     return (choice.method, part)
 
 
-def _is_fused(choice: Choice) -> bool:
+def is_fused(choice: Choice) -> bool:
     """Whether a choice stands on a map for queries, keys and values at once."""
     return bool(FUSED.keys() & set(choice.modules))
 

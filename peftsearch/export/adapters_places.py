@@ -102,7 +102,7 @@ def map_switch(backbone: Backbone, module: str) -> str:
 def layer_number(backbone: Backbone, site: str) -> int:
     """Return that library's number of a site's layer: stack behind stack."""
     stack, layer, _ = split_id(site)
-    before = _STACKS[: _STACKS.index(stack)]
+    before = _STACKS[: _STACKS.index(stack)] if stack in _STACKS else ()
     return layer + sum(_depth(backbone, name) for name in before)
 
 

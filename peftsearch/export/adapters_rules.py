@@ -9,6 +9,7 @@ from typing import Any
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_kind
 from peftsearch.catalogue import architecture_of
+from peftsearch.export.adapters_groups import is_fused, key_of
 from peftsearch.export.adapters_places import host_of
 from peftsearch.export.base import Bundle, Problem
 from peftsearch.export.writing import refusal
@@ -30,12 +31,17 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     active = architecture.active
     if not active:
         return [Problem("all sites", "none", "nothing was chosen, and adapters needs one adapter")]
-    if head_kind(backbone.model) == "span":
-        return [Problem("head", "none", "a head for begin and end has never been tried there")]
+    if backbone.family == "clip" and head_kind(backbone.model) != "pair":
+        return [Problem("head", "none", "adapters knows no head on a single tower of CLIP")]
+    kind = architecture_of(backbone.family)
+    if kind == "encoder-decoders" and {site.stack for site in backbone.sites} == {"decoder"}:
+        reason = "adapters runs this decoder behind an encoder and not by itself"
+        return [Problem("all sites", "none", reason)]
     found = [(choice, reason) for choice in active for reason in _alone(choice, backbone)]
-    if architecture_of(backbone.family) == "encoder-decoders":
+    if kind == "encoder-decoders":
         found += _one_sided(active)
     found += _meeting(active)
+    found += _beside_others(active)
     reasons: dict[tuple[str, str], str] = {}
     for choice, reason in found:
         reasons.setdefault((choice.site, choice.method), reason)
@@ -98,6 +104,17 @@ def _meeting(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
                 "another choice acts on the same module, and a stack of adapters does not add "
                 "up there",
             )
+
+
+def _beside_others(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
+    """Yield what stands on a map for queries, keys and values while there is a second LoRA."""
+    kinds = {key_of(choice) for choice in active if choice.method in ("lora", "ia3")}
+    for choice in filter(is_fused, active) if len(kinds) > 1 else ():
+        yield (
+            choice,
+            "adapters runs it on one map for queries, keys and values only if all LoRAs and IA3s "
+            "are on this map, of one rank",
+        )
 
 
 def _places(choice: Choice) -> list[tuple[str, str]]:
