@@ -36,6 +36,18 @@ EXPORTER = {
             ),
             "*": "adapters does not know this type of model",
         },
+        "lora.attention ia3.attention": {
+            "albert bart bert clip deberta-v2 distilbert electra gemma2 gemma3_text llama mbart "
+            "mistral mt5 phi plbart qwen2 qwen3 roberta t5 vit whisper xlm-roberta": "",
+            "gpt2": (
+                "adapters runs it on one map for queries, keys and values only while no other "
+                "adapter is active"
+            ),
+            "deberta modernbert": (
+                "adapters adds a random bias to the map of queries, keys and values, which has none"
+            ),
+            "*": "adapters does not know this type of model",
+        },
         "adapter.attention": {
             "bart bert clip deberta-v2 distilbert electra gemma2 gemma3_text gpt2 llama "
             "mbart mistral mt5 phi plbart qwen2 qwen3 roberta t5 vit whisper xlm-roberta": "",

@@ -4,9 +4,6 @@ One adapter of that library has one rank, or one prefix length, and says which l
 out; choices that agree on all but the layer are one adapter here. Bottlenecks may differ in size
 from layer to layer within one. Where two adapters meet in a layer they touch different modules,
 so that their order means nothing.
-
-A LoRA on one map for queries, keys and values runs there only as the one adapter that is active, so
-with one all of them are a union, which has room for a single LoRA.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from peftsearch.export.adapters_places import (
 )
 from peftsearch.export.base import Bundle
 from peftsearch.methods.lora import SCALE
-from peftsearch.site import FUSED, split_id
+from peftsearch.site import split_id
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,6 @@ class Adapter:
     tensors: dict[str, Tensor]
     num_params: int
 
-    @property
-    def copies(self) -> int:
-        """What that library trains on top of that, since it holds some of it more than once."""
-        return sum(tensor.numel() for tensor in self.tensors.values()) - self.num_params
-
 
 def adapters_of(bundle: Bundle) -> list[Adapter]:
     """Return the adapters that hold an architecture, in the order of its sites."""
@@ -63,29 +55,15 @@ def adapters_of(bundle: Bundle) -> list[Adapter]:
     for choice in sorted(
         bundle.architecture.active, key=lambda c: layer_number(bundle.backbone, c.site)
     ):
-        grouped.setdefault(key_of(choice), []).append(choice)
-    names = {key: "_".join(key) for key in grouped}
-    if len(grouped) > 1 and any(map(is_fused, bundle.architecture.active)):
-        names = dict.fromkeys(grouped, "union")
-        return [_union([_adapter(bundle, names[key], own) for key, own in grouped.items()])]
-    return [_adapter(bundle, names[key], own) for key, own in grouped.items()]
-
-
-def _union(adapters: Sequence[Adapter]) -> Adapter:
-    """Return one adapter for several of the same name."""
-    return Adapter(
-        adapters[0].name,
-        {"architecture": "union", "configs": [each.config for each in adapters]},
-        {key: tensor for each in adapters for key, tensor in each.tensors.items()},
-        sum(each.num_params for each in adapters),
-    )
+        grouped.setdefault(_key(choice), []).append(choice)
+    return [_adapter(bundle, "_".join(key), choices) for key, choices in grouped.items()]
 
 
 def _part(choice: Choice) -> str:
     return split_id(choice.site)[2]
 
 
-def key_of(choice: Choice) -> tuple[str, ...]:
+def _key(choice: Choice) -> tuple[str, ...]:
     """Return what choices of one adapter agree on; also its name."""
     part = _part(choice)
     if choice.method in ("lora", "ia3"):
@@ -96,11 +74,6 @@ def key_of(choice: Choice) -> tuple[str, ...]:
     if choice.method == "prefix":
         return (choice.method, part, f"p{choice.size}")
     return (choice.method, part)
-
-
-def is_fused(choice: Choice) -> bool:
-    """Whether a choice stands on a map for queries, keys and values at once."""
-    return bool(FUSED.keys() & set(choice.modules))
 
 
 def _adapter(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Adapter:
@@ -166,13 +139,12 @@ def _lora(backbone: Backbone, choice: Choice) -> dict[str, Any]:
     # The activations are scaled where they are made; ours are where they are read.
     maps = ("up",) if scales else choice.modules
     switches = {map_switch(backbone, module) for module in maps} if inner else set()
-    matrices = [name for module in choice.modules for name in FUSED.get(module, (module,))]
     return {
         "architecture": "lora",
         "selfattn_lora": not inner,
         "intermediate_lora": "intermediate_lora" in switches,
         "output_lora": "output_lora" in switches,
-        "attn_matrices": [] if inner else sorted(matrices),
+        "attn_matrices": [] if inner else sorted(choice.modules),
         "r": 1 if scales else choice.size,
         "alpha": 1 if scales else SCALE * choice.size,
         "dropout": 0.0,
@@ -191,9 +163,7 @@ def _tensors(bundle: Bundle, name: str, choice: Choice) -> dict[str, Tensor]:
         own = bundle.of(site, choice.method, module)
         if choice.method == "lora":
             key = f"{module_path(backbone, site, module)}.loras.{name}"
-            # Of one map for several, each has an A of its own there.
-            each = own["A"].repeat(len(FUSED.get(module, (module,))), 1)
-            found |= {f"{key}.lora_A": each, f"{key}.lora_B": own["B"]}
+            found |= {f"{key}.lora_A": own["A"], f"{key}.lora_B": own["B"]}
         elif choice.method == "ia3":
             place = "up" if _part(choice) == "feed_forward" else module
             key = f"{module_path(backbone, site, place)}.loras.{name}"

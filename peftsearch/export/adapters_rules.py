@@ -9,11 +9,10 @@ from typing import Any
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.backbones.base import Backbone, head_kind
 from peftsearch.catalogue import architecture_of
-from peftsearch.export.adapters_groups import is_fused, key_of
 from peftsearch.export.adapters_places import host_of
 from peftsearch.export.base import Bundle, Problem
 from peftsearch.export.writing import refusal
-from peftsearch.site import FUSED, Site, split_id
+from peftsearch.site import Site, split_id
 
 #: The modules on which that library has a method, by method and part.
 _MODULES = {
@@ -41,7 +40,6 @@ def problems(architecture: Architecture, backbone: Backbone) -> list[Problem]:
     if kind == "encoder-decoders":
         found += _one_sided(active)
     found += _meeting(active)
-    found += _beside_others(active)
     reasons: dict[tuple[str, str], str] = {}
     for choice, reason in found:
         reasons.setdefault((choice.site, choice.method), reason)
@@ -53,7 +51,7 @@ def _alone(choice: Choice, backbone: Backbone) -> Iterator[str]:
     stack, _, part = split_id(choice.site)
     site, config = host_of(backbone, choice.site).site, backbone.model.config
     allowed = _MODULES.get((choice.method, part), choice.modules)
-    wrong = [name for name in choice.modules if name not in allowed and name not in FUSED]
+    wrong = [name for name in choice.modules if name not in allowed]
     if wrong:
         yield f"adapters has {choice.method} on {', '.join(allowed)} alone, not on {wrong[0]}"
     if (choice.method, part) == ("ia3", "feed_forward") and not _scales_alike(config, site):
@@ -104,17 +102,6 @@ def _meeting(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
                 "another choice acts on the same module, and a stack of adapters does not add "
                 "up there",
             )
-
-
-def _beside_others(active: Sequence[Choice]) -> Iterator[tuple[Choice, str]]:
-    """Yield what stands on a map for queries, keys and values while there is a second LoRA."""
-    kinds = {key_of(choice) for choice in active if choice.method in ("lora", "ia3")}
-    for choice in filter(is_fused, active) if len(kinds) > 1 else ():
-        yield (
-            choice,
-            "adapters runs it on one map for queries, keys and values only if all LoRAs and IA3s "
-            "are on this map, of one rank",
-        )
 
 
 def _places(choice: Choice) -> list[tuple[str, str]]:

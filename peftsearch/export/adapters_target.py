@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from peftsearch.backbones.loading import source_of
 from peftsearch.errors import MissingError
-from peftsearch.export.adapters_groups import Adapter, adapters_of
+from peftsearch.export.adapters_groups import adapters_of
 from peftsearch.export.base import (
     TOLERANCE,
     Bundle,
@@ -25,11 +25,6 @@ from peftsearch.export.base import (
 
 _SCRIPT = Path(__file__).with_name("adapters_check.py")
 _HINT = "make adapters-env, and then --target-python .venv-adapters/bin/python"
-
-_COPIES = (
-    "where one map computes queries, keys and values, adapters has an A for each of the three; "
-    "they start as the same one"
-)
 
 
 def python_of(bundle: Bundle) -> Path:
@@ -127,13 +122,8 @@ def _judged(
 
 def _entries(bundle: Bundle, trained: Mapping[str, int]) -> tuple[Entry, ...]:
     """Compare the counts adapter by adapter; nothing outside of them may be trained."""
-    wanted = {adapter.name: adapter for adapter in adapters_of(bundle)}
-    entries = [_entry(wanted[name], count) for name, count in trained.items() if name]
+    wanted = {adapter.name: adapter.num_params for adapter in adapters_of(bundle)}
+    entries = [Entry(name, wanted.get(name, 0), count) for name, count in trained.items() if name]
     if trained[""]:
         entries.append(Entry("outside of the adapters", 0, trained[""]))
     return tuple(entries)
-
-
-def _entry(adapter: Adapter, trained: int) -> Entry:
-    explained = adapter.copies and trained == adapter.num_params + adapter.copies
-    return Entry(adapter.name, adapter.num_params, trained, _COPIES if explained else "")

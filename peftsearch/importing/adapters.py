@@ -20,7 +20,7 @@ from peftsearch.export.base import Problem
 from peftsearch.export.writing import problems
 from peftsearch.importing.pieces import NO_TASK, Piece, assemble, refusal, twice, whole
 from peftsearch.rundir import read_json
-from peftsearch.site import FUSED, Site
+from peftsearch.site import Site
 
 SETUP, CONFIG = "adapter_setup.json", "adapter_config.json"
 #: What each kind of config must say, and what it says if it says nothing; ``...`` stands for
@@ -200,7 +200,11 @@ def _loras(config: Mapping[str, Any], site: Site, backbone: Backbone) -> Iterato
     scales = config.get("composition_mode", "add") == "scale"
     method, size = ("ia3", 1) if scales else ("lora", int(config.get("r", 8)))
     if site.part.endswith("attention") and config.get("selfattn_lora", True):
-        yield from _matrices(config, site, method, size)
+        for name in config.get("attn_matrices", ("q", "v")):
+            if name in site.modules:
+                yield Piece(site.id, method, size, name)
+            else:
+                yield Problem(site.id, method, f"there is no matrix {name}")
     for name in ("up", "down") if site.part == "feed_forward" else ():
         if config.get(map_switch(backbone, name), False):
             if scales and name == "down":
@@ -209,31 +213,6 @@ def _loras(config: Mapping[str, Any], site: Site, backbone: Backbone) -> Iterato
                 yield Piece(site.id, method, size, "down" if scales else name)
     if scales and config.get("r", 1) != 1:
         yield Problem(site.id, method, f"r is {config['r']}, and only vectors rescale")
-
-
-def _matrices(
-    config: Mapping[str, Any], site: Site, method: str, size: int
-) -> Iterator[Piece | Problem]:
-    """Yield what a LoRA or an IA3 puts on the maps of an attention."""
-    names = tuple(config.get("attn_matrices", ("q", "v")))
-    for whole_map, parts in FUSED.items():
-        if whole_map in site.modules:
-            if method == "lora":
-                reason = "q, k and v each have an A of their own there, and here one for all three"
-                yield Problem(site.id, method, reason)
-            elif set(names) != set(parts):
-                reason = (
-                    f"one map makes {', '.join(parts)} here, and it rescales {', '.join(names)}"
-                )
-                yield Problem(site.id, method, reason)
-            else:
-                yield Piece(site.id, method, size, whole_map)
-            return
-    for name in names:
-        if name in site.modules:
-            yield Piece(site.id, method, size, name)
-        else:
-            yield Problem(site.id, method, f"there is no matrix {name}")
 
 
 def _prefixes(
