@@ -30,6 +30,17 @@ def _trained(model: Any) -> dict[str, int]:
     return counts
 
 
+def _logits(model: Any, inputs: dict[str, Any]) -> Any:
+    """Return the logits of a batch; those of begin and end as the last dimension.
+
+    Of a model with two towers they are the scores of all pairs (images, texts).
+    """
+    output = model.eval()(**inputs)
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    return output.logits_per_image if "logits_per_image" in output else output.logits
+
+
 @torch.no_grad()
 def _look(job: dict[str, Any]) -> dict[str, Any]:
     """Load one export as a user would, write the logits before and after, count what it trains.
@@ -40,10 +51,10 @@ def _look(job: dict[str, Any]) -> dict[str, Any]:
     try:
         inputs = load_file(job["inputs"])
         model = getattr(transformers, job["cls"]).from_pretrained(job["model"], **job["options"])
-        before = model.eval()(**inputs).logits
+        before = _logits(model, inputs)
         adapters.init(model)
         model.load_adapter_setup(job["export"], set_active=True)
-        after = model.eval()(**inputs).logits
+        after = _logits(model, inputs)
         save_file({"before": before.contiguous(), "after": after.contiguous()}, job["logits"])
         return {"trained": _trained(model)}
     except Exception as error:

@@ -16,29 +16,20 @@ import torch
 from torch import Tensor
 
 from peftsearch.architecture import Choice
-from peftsearch.backbones.base import Backbone, module_paths
-from peftsearch.catalogue import families
+from peftsearch.backbones.base import Backbone
+from peftsearch.export.adapters_places import (
+    SWITCHES,
+    bottleneck_path,
+    layer_number,
+    map_switch,
+    module_path,
+    number_of_layers,
+    prefix_path,
+    width_at,
+)
 from peftsearch.export.base import Bundle
 from peftsearch.methods.lora import SCALE
 from peftsearch.site import split_id
-
-#: Where that library keeps the bottlenecks of a layer: how many names to take off the path of the
-#: part's last linear map, and what to add to it, by backbone family and part.
-_BOTTLENECKS = {
-    "bert": {"attention": (1, ""), "feed_forward": (1, "")},
-    "t5": {"attention": (2, ""), "cross_attention": (2, ""), "feed_forward": (2, "")},
-    "bart": {
-        "attention": (2, ".attention_adapters"),
-        "cross_attention": (2, ".cross_attention_adapters"),
-        "feed_forward": (1, ".output_adapters"),
-    },
-}
-#: The switches of a bottleneck's config by part.
-SWITCHES = {
-    "attention": "mh_adapter",
-    "cross_attention": "cross_adapter",
-    "feed_forward": "output_adapter",
-}
 
 
 @dataclass(frozen=True)
@@ -85,21 +76,11 @@ def _key(choice: Choice) -> tuple[str, ...]:
     return (choice.method, part)
 
 
-def layer_number(backbone: Backbone, site: str) -> int:
-    """Return that library's number of a site's layer: the decoder's come after the encoder's."""
-    stack, layer, _ = split_id(site)
-    return layer + (_depth(backbone, "encoder") if stack == "decoder" else 0)
-
-
-def _depth(backbone: Backbone, stack: str) -> int:
-    return 1 + max((site.layer for site in backbone.sites if site.stack == stack), default=-1)
-
-
 def _adapter(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Adapter:
     backbone = bundle.backbone
     layers = {layer_number(backbone, choice.site) for choice in choices}
-    every = range(_depth(backbone, "encoder") + _depth(backbone, "decoder"))
-    config = _config(bundle, choices) | {"leave_out": [n for n in every if n not in layers]}
+    every = range(number_of_layers(backbone))
+    config = _config(backbone, choices) | {"leave_out": [n for n in every if n not in layers]}
     if choices[0].method == "prefix":
         tensors = _prefixes(bundle, name, choices)
     else:
@@ -107,10 +88,10 @@ def _adapter(bundle: Bundle, name: str, choices: Sequence[Choice]) -> Adapter:
     return Adapter(name, config, tensors, sum(choice.num_params for choice in choices))
 
 
-def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
+def _config(backbone: Backbone, choices: Sequence[Choice]) -> dict[str, Any]:
     method, part = choices[0].method, _part(choices[0])
     if method in ("lora", "ia3"):
-        return _lora(choices[0])
+        return _lora(backbone, choices[0])
     if method == "prefix":
         return {
             "architecture": "prefix_tuning",
@@ -121,9 +102,9 @@ def _config(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, Any]:
             "cross_prefix": part == "cross_attention",
             "use_gating": False,
         }
-    width = bundle.backbone.model.config.hidden_size
     sizes = {
-        str(layer_number(bundle.backbone, c.site)): reduction_factor(width, c.size) for c in choices
+        str(layer_number(backbone, c.site)): reduction_factor(width_at(backbone, c.site), c.size)
+        for c in choices
     }
     return {
         "architecture": None,
@@ -152,15 +133,17 @@ def reduction_factor(width: int, size: int) -> float:
     return width / (size + 0.5)
 
 
-def _lora(choice: Choice) -> dict[str, Any]:
+def _lora(backbone: Backbone, choice: Choice) -> dict[str, Any]:
     """Return the config of a LoRA, or of an IA3, which is a LoRA of another mode there."""
     inner, scales = _part(choice) == "feed_forward", choice.method == "ia3"
+    # The activations are scaled where they are made; ours are where they are read.
+    maps = ("up",) if scales else choice.modules
+    switches = {map_switch(backbone, module) for module in maps} if inner else set()
     return {
         "architecture": "lora",
         "selfattn_lora": not inner,
-        # The activations are scaled where they are made; ours are where they are read.
-        "intermediate_lora": inner and (scales or "up" in choice.modules),
-        "output_lora": inner and not scales and "down" in choice.modules,
+        "intermediate_lora": "intermediate_lora" in switches,
+        "output_lora": "output_lora" in switches,
         "attn_matrices": [] if inner else sorted(choice.modules),
         "r": 1 if scales else choice.size,
         "alpha": 1 if scales else SCALE * choice.size,
@@ -175,17 +158,18 @@ def _lora(choice: Choice) -> dict[str, Any]:
 def _tensors(bundle: Bundle, name: str, choice: Choice) -> dict[str, Tensor]:
     """Return the tensors of one choice by that library's keys."""
     found: dict[str, Tensor] = {}
+    backbone, site = bundle.backbone, choice.site
     for module in choice.modules:
-        own = bundle.of(choice.site, choice.method, module)
+        own = bundle.of(site, choice.method, module)
         if choice.method == "lora":
-            key = f"{_path(bundle, choice, module)}.loras.{name}"
+            key = f"{module_path(backbone, site, module)}.loras.{name}"
             found |= {f"{key}.lora_A": own["A"], f"{key}.lora_B": own["B"]}
         elif choice.method == "ia3":
             place = "up" if _part(choice) == "feed_forward" else module
-            key = f"{_path(bundle, choice, place)}.loras.{name}"
+            key = f"{module_path(backbone, site, place)}.loras.{name}"
             found[f"{key}.lora_B"] = (1 + own["delta"]).unsqueeze(1)
         elif own:  # a parallel adapter is a tap without tensors at the first map
-            key = f"{_bottleneck(bundle, choice, module)}.adapters.{name}"
+            key = f"{bottleneck_path(backbone, site, module)}.adapters.{name}"
             found |= {
                 f"{key}.adapter_down.0.weight": own["down"],
                 f"{key}.adapter_down.0.bias": own["down_bias"],
@@ -195,28 +179,17 @@ def _tensors(bundle: Bundle, name: str, choice: Choice) -> dict[str, Tensor]:
     return found
 
 
-def _path(bundle: Bundle, choice: Choice, module: str) -> str:
-    """Return the path of a module; transformers 4 and 5 name them alike in these families."""
-    (host,) = (host for host in bundle.backbone.hosts if host.site.id == choice.site)
-    return module_paths(bundle.backbone.model, [host.modules[module]])[0]
-
-
-def _bottleneck(bundle: Bundle, choice: Choice, module: str) -> str:
-    family = families()[bundle.backbone.family]
-    levels, added = _BOTTLENECKS[family][_part(choice)]
-    return _path(bundle, choice, module).rsplit(".", levels)[0] + added
-
-
 def _prefixes(bundle: Bundle, name: str, choices: Sequence[Choice]) -> dict[str, Tensor]:
-    """Return one flat tensor for all layers: (length, 2 x layers, heads x width of a head)."""
-    rows = []
+    """Return one flat tensor for each stack: (length, 2 x layers, heads x width of a head)."""
+    rows: dict[str, list[Tensor]] = {}
     for choice in choices:
         own = bundle.of(choice.site, choice.method, "core")
-        rows += [own["key"], own["value"]]
-    model, stack = bundle.backbone.model, split_id(choices[0].site)[0]
+        place = prefix_path(bundle.backbone, choice.site)
+        rows.setdefault(place, []).extend([own["key"], own["value"]])
+    model = bundle.backbone.model
     base = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
-    place = {"attention": "self", "cross_attention": "cross"}[_part(choices[0])]
-    if model.config.is_encoder_decoder and stack == "encoder":
-        place = "encoder"
-    key = f"{base}prefix_tuning.prefix_tunings.{name}.{place}_prefix.control_trans"
-    return {key: torch.stack(rows, dim=1).flatten()}
+    pool = f"{base}prefix_tuning.prefix_tunings.{name}"
+    return {
+        f"{pool}.{place}.control_trans": torch.stack(own, dim=1).flatten()
+        for place, own in rows.items()
+    }

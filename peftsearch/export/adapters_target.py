@@ -42,6 +42,19 @@ def python_of(bundle: Bundle) -> Path:
     return bundle.python
 
 
+def loading_options(bundle: Bundle) -> dict[str, Any]:
+    """Return how the backbone is loaded there: the labels of its head, and its attention.
+
+    Some models that have eager attention alone by now had others there, which passed over their
+    soft caps (Gemma 2).
+    """
+    model = bundle.backbone.model
+    options: dict[str, Any] = {"num_labels": model.config.num_labels} if bundle.head else {}
+    if model.config._attn_implementation == "eager":
+        options["attn_implementation"] = "eager"
+    return options
+
+
 def look(exports: Sequence[tuple[Bundle, Path]]) -> list[Evidence | str]:
     """Load many exports in one start of the other interpreter, that of the first one.
 
@@ -75,7 +88,7 @@ def _job(work: Path, bundle: Bundle, folder: Path, number: int) -> dict[str, Any
     return {
         "cls": type(model).__name__,
         "model": source_of(bundle.architecture.model),
-        "options": {"num_labels": model.config.num_labels} if bundle.head else {},
+        "options": loading_options(bundle),
         "export": str(folder.absolute()),
         "inputs": str(inputs),
         "logits": str(work / f"logits-{number}.safetensors"),

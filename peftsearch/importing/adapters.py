@@ -15,7 +15,7 @@ from typing import Any
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone
 from peftsearch.errors import ConfigError
-from peftsearch.export.adapters_groups import SWITCHES, layer_number
+from peftsearch.export.adapters_places import SWITCHES, layer_number, map_switch, width_at
 from peftsearch.export.base import Problem
 from peftsearch.export.writing import problems
 from peftsearch.importing.pieces import NO_TASK, Piece, assemble, refusal, twice, whole
@@ -189,7 +189,7 @@ def _bottlenecks(
     if isinstance(factor, Mapping):
         own = str(layer_number(backbone, site.id))
         factor = factor[own] if own in factor else factor["default"]
-    size = int(backbone.model.config.hidden_size // factor)
+    size = int(width_at(backbone, site.id) // factor)
     if size < 1:
         yield Problem(site.id, method, f"the reduction factor {factor} leaves no units")
         return
@@ -205,14 +205,12 @@ def _loras(config: Mapping[str, Any], site: Site, backbone: Backbone) -> Iterato
                 yield Piece(site.id, method, size, name)
             else:
                 yield Problem(site.id, method, f"there is no matrix {name}")
-    if site.part == "feed_forward" and config.get("intermediate_lora", False):
-        # IA3's factors are stored where they are made there, and where they are read here.
-        yield Piece(site.id, method, size, "down" if scales else "up")
-    if site.part == "feed_forward" and config.get("output_lora", False):
-        if scales:
-            yield Problem(site.id, method, "it rescales the output of down, and here the input")
-        else:
-            yield Piece(site.id, method, size, "down")
+    for name in ("up", "down") if site.part == "feed_forward" else ():
+        if config.get(map_switch(backbone, name), False):
+            if scales and name == "down":
+                yield Problem(site.id, method, "it rescales the output of down, and here the input")
+            else:  # IA3's factors are stored where they are made; here, where they are read
+                yield Piece(site.id, method, size, "down" if scales else name)
     if scales and config.get("r", 1) != 1:
         yield Problem(site.id, method, f"r is {config['r']}, and only vectors rescale")
 

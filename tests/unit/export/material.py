@@ -59,6 +59,8 @@ def random_choices(backbone: Backbone, methods: Iterable[str], seed: int) -> lis
 def mirrored(backbone: Backbone, choices: Iterable[Choice]) -> list[Choice]:
     """Give a decoder layer's cross-attention the LoRA and IA3 that its self-attention has."""
     found, both = [], ("lora", "ia3")
+    if not any(site.part == "cross_attention" for site in backbone.sites):
+        return list(choices)
     for each in choices:
         if each.method not in both or not each.site.endswith("cross_attention"):
             found.append(each)

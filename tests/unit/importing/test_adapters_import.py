@@ -18,13 +18,13 @@ import pytest
 
 import peftsearch
 from peftsearch.architecture import Choice
-from peftsearch.backbones.base import is_inserted
+from peftsearch.backbones.base import is_inserted, wrap
 from peftsearch.errors import ConfigError, ExportError, MissingError
 from peftsearch.export import adapters
 from peftsearch.importing.reading import import_architecture, import_model
 from tests.models import FACTORIES
-from tests.unit.export.material import bundle_of, fitting, fresh
-from tests.unit.export.test_adapters_export import FAMILIES, METHODS, PYTHON, needs_library
+from tests.unit.export.adapters_material import FAMILIES, METHODS, MODELS, PYTHON, needs_library
+from tests.unit.export.material import bundle_of, fitting
 
 BN = {"mh_adapter": True, "output_adapter": True, "non_linearity": "relu"}
 PLAIN = {"original_ln_before": False, "non_linearity": "relu"}
@@ -221,14 +221,14 @@ def _canonical(choices: Iterable[Choice]) -> set[tuple[str, str, int, tuple[str,
 def test_there_and_back_through_an_export(family: str, seed: int, tmp_path: Path) -> None:
     """Random mixtures that can be held: the same architecture, choice by choice."""
     name, more = FAMILIES[family]
-    backbone = fresh(name, **more)
+    backbone = wrap("test", MODELS[name](**more))
     choices = fitting("adapters", backbone, METHODS, seed)
     assert choices
     bundle = bundle_of(backbone, choices)
     factors = {k: t.abs() for k, t in bundle.weights.items() if "/ia3/" in k}  # none is negative
     bundle = replace(bundle, weights={**bundle.weights, **factors}, python=Path(sys.executable))
     adapters.write(bundle, tmp_path)
-    found = import_architecture(tmp_path, FACTORIES[name](**more))
+    found = import_architecture(tmp_path, MODELS[name](**more))
     assert _canonical(found.active) == _canonical(choices)
     assert found.num_params == bundle.architecture.num_params
 
