@@ -16,6 +16,12 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
@@ -38,6 +44,13 @@ _FULL = 4
 _GATE = 4 * 8
 #: Tokens of a label word with its end.
 _LABEL_TOKENS = 4
+#: How fake tensors say that an operator cannot run without numbers.
+_NEEDS_NUMBERS = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 Terms = dict[str, int]
 T = TypeVar("T")
 
@@ -188,7 +201,7 @@ def _gradient_of_logits(backbone: Backbone, shape: Shape, precision: str) -> int
 class _Passes:
     """What autograd keeps of each stage's step; ``None`` where that cannot be counted.
 
-    It cannot for models that look at values to know shapes (experts in float32).
+    It cannot for models that look at values to know shapes.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -228,7 +241,7 @@ class _Passes:
 def _or_none(count: Callable[[], T]) -> T | None:
     try:
         return count()
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+    except _NEEDS_NUMBERS:
         return None
 
 

@@ -124,6 +124,7 @@ class Sketch:
         try:
             with ExitStack() as modes:
                 modes.enter_context(self.mode)
+                modes.enter_context(_Experts())
                 if self.accelerator:
                     modes.enter_context(_Accelerated())
                 yield
@@ -201,6 +202,23 @@ def _lowest(model: nn.Module, count: int) -> Iterator[None]:
     finally:
         for module, name, stack in cut:
             setattr(module, name, stack)
+
+
+class _Experts(TorchFunctionMode):
+    """Products of experts, whose shapes PyTorch knows in bfloat16 alone and computes in others."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Let the first expert have every row: as large, and as much is kept."""
+        if func is torch._grouped_mm:
+            rows, experts = args
+            return rows @ experts[0]
+        return func(*args, **(kwargs or {}))
 
 
 class _Accelerated(TorchFunctionMode):

@@ -13,6 +13,7 @@ from transformers import LlamaConfig
 from peftsearch import config as configuration
 from peftsearch import pipeline
 from peftsearch.backbones.base import wrap
+from peftsearch.memory import sketch as sketching
 from peftsearch.memory.frozen import frozen_bytes
 from tests.models import FACTORIES
 
@@ -95,16 +96,24 @@ def test_a_7b_decoder_is_planned_from_its_config(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_counted_is_not_guessed(decoder: Path, monkeypatch: Any) -> None:
-    from peftsearch.memory.planned import Asked
+    def look(*_: Any) -> bool:
+        return bool(torch.ones(1).isfinite())
 
-    def fail(self: Asked) -> None:
-        raise RuntimeError("a value is needed")
-
-    monkeypatch.setattr(Asked, "sketch", fail)
+    monkeypatch.setattr(sketching, "sample_loss", look)
     memory = plan(decoder)
     assert memory["total"] is None
     assert memory["stages"]["search"]["frozen_weights"] > 0
     assert "cannot be counted" in memory["note"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError, NotImplementedError])
+def test_a_mistake_is_not_taken_for_that(decoder: Path, error: Any, monkeypatch: Any) -> None:
+    def fail(*_: Any) -> None:
+        raise error("a mistake")
+
+    monkeypatch.setattr(sketching, "sample_loss", fail)
+    with pytest.raises(error, match="a mistake"):
+        plan(decoder)
 
 
 def test_an_architecture_needs_no_search(decoder: Path) -> None:
