@@ -35,7 +35,7 @@ def memory_lines(memory: Mapping[str, Any]) -> list[str]:
         terms = [
             f"{key.replace('_', ' ')} {'?' if value is None else size(value)}"
             for key, value in stage.items()
-            if key not in ("rows_at_once", "tokens", "total")
+            if key not in ("rows_at_once", "total")
         ]
         total = "?" if stage["total"] is None else size(stage["total"])
         lines += [f"a step of {name}: {total}", *(f"  {' · '.join(t)}" for t in _thirds(terms))]

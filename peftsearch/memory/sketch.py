@@ -148,6 +148,22 @@ def sample_loss(model: nn.Module, shape: Shape) -> Tensor:
     return functional.cross_entropy(flat, flat.new_zeros(len(flat), dtype=torch.int64))
 
 
+def read_at_once(model: nn.Module, shape: Shape) -> str:
+    """Return what a model reads at once, e.g. ``32 texts of 128 tokens``."""
+    with torch.device("meta"):
+        read = _rows(model, shape)
+    found = []
+    if "input_features" in read:
+        found.append(("sound", f"{read['input_features'].shape[-1]:,} frames"))
+    if "pixel_values" in read:
+        height, width = read["pixel_values"].shape[-2:]
+        found.append(("image", f"{height} x {width} pixels"))
+    if "input_ids" in read:
+        found.append(("text", f"{read['input_ids'].shape[1]:,} tokens"))
+    plural = "s" * (shape.rows != 1)
+    return f"{shape.rows:,} " + " and ".join(f"{kind}{plural} of {long}" for kind, long in found)
+
+
 def _rows(model: Any, shape: Shape) -> dict[str, Any]:
     """Return what a model reads: texts, images, both, or sounds."""
     config, batch = model.config, dict[str, Any]()

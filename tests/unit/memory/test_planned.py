@@ -44,12 +44,13 @@ def plan(decoder: Path, **changes: Any) -> dict[str, Any]:
 def test_every_term_adds_up(decoder: Path) -> None:
     memory = plan(decoder)
     for stage in memory["stages"].values():
-        terms = {k: v for k, v in stage.items() if k not in ("rows_at_once", "tokens", "total")}
+        terms = {k: v for k, v in stage.items() if k not in ("rows_at_once", "total")}
         assert all(value > 0 for value in terms.values())
         assert stage["total"] == sum(terms.values())
         assert stage["optimiser"] == 2 * stage["gradients"] == 2 * stage["trained_weights"]
     assert memory["total"] == max(stage["total"] for stage in memory["stages"].values())
     assert memory["stages"]["search"]["gates"] > 0
+    assert memory["note"].startswith("32 texts of 64 tokens at once")
     assert (
         memory["stages"]["search"]["trained_weights"]
         > (memory["stages"]["retrain"]["trained_weights"])
@@ -121,3 +122,18 @@ def test_an_architecture_needs_no_search(decoder: Path) -> None:
     assert "search" in pipeline.plan(config)["memory_bytes"]["stages"]
     given = replace(config, architecture="somewhere.json")
     assert list(pipeline.plan(given)["memory_bytes"]["stages"]) == ["retrain"]
+
+
+@pytest.mark.parametrize(
+    ("family", "rows", "read"),
+    [
+        ("bert", 1, "1 text of 24 tokens"),
+        ("bert", 32, "32 texts of 24 tokens"),
+        ("bert", 2000, "2,000 texts of 24 tokens"),
+        ("vit", 2, "2 images of 8 x 8 pixels"),
+        ("clip", 2, "2 images of 8 x 8 pixels and texts of 12 tokens"),
+        ("whisper", 2, "2 sounds of 16 frames"),
+    ],
+)
+def test_what_is_read_at_once(family: str, rows: int, read: str) -> None:
+    assert sketching.read_at_once(FACTORIES[family](), sketching.Shape(rows, 24)) == read
