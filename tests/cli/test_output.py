@@ -48,7 +48,7 @@ def test_human_result_on_stdout_and_progress_on_stderr(invoke, pipeline):
         "accuracy on micro-nli with micro-t5, budget 2,850 parameters, head 12 apart:",
         "  found         91.0 % +- 0.4 (n = 3)  2,848 parameters",
         "  uniform-lora  90.0 % +- 1.0 (n = 3)  2,800 parameters",
-        "  random-1      85.0 % (n = 1)         2,840 parameters",
+        "  random-1      85.0 % (n = 1)        2,840 parameters",
         "Note: One seed only.",
         "Next:",
         "  python -c 'import peftsearch; model = peftsearch.load(\"a/export/native\")'",
