@@ -185,7 +185,8 @@ class Workspace:
         counts, cut = self.data.counts, self.format.truncated
         found = [*(counts.notices if counts else ()), *self.splits.notices]
         if cut:
-            found.append(f"{cut:,} rows were cut to {self.format.max_length:,} tokens.")
+            rows_were = "row was" if cut == 1 else "rows were"
+            found.append(f"{cut:,} {rows_were} cut to {self.format.max_length:,} tokens.")
         return [*found, *pairs_apart(self.task, self.config)]
 
     @property

@@ -74,7 +74,7 @@ def _summed(
 ) -> Counts:
     """Sum what is counted in each row; where no text is right, the empty one is."""
     pairs = zip(references, predictions, strict=True)
-    return np.sum([count(right.texts or ("",), said) for right, said in pairs], axis=0)
+    return np.stack([count(right.texts or ("",), said) for right, said in pairs]).sum(axis=0)
 
 
 def _bleu() -> Any:
