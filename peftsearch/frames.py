@@ -16,6 +16,7 @@ from peftsearch.errors import ConfigError
 from peftsearch.tasks import Task, all_tasks
 from peftsearch.tasks.images import encoded
 from peftsearch.tasks.media import SUFFIXES
+from peftsearch.tasks.tables import FRAME
 from peftsearch.tasks.writing import write_task
 
 OWN_ROWS, OWN_TASK = "data", "task.yaml"
@@ -90,7 +91,8 @@ def _write(name: str, frame: Any, path: Path) -> None:
             f'data["{name}"] cannot be written: {reason}.',
             "Give every column values of one type.",
         ) from error
-    parquet.write_table(table, path)
+    own = {**(table.schema.metadata or {}), FRAME: f'data["{name}"]'.encode()}
+    parquet.write_table(table.replace_schema_metadata(own), path)
 
 
 def _kept(frame: Any) -> Any:

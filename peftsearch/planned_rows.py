@@ -58,5 +58,6 @@ def _lengths(
     longest = max(feature.length for feature in form.features(rows)) or None
     notices = []
     if form.truncated:
-        notices.append(f"{form.truncated:,} rows are cut to {form.max_length:,} tokens.")
+        rows_are = "row is" if form.truncated == 1 else "rows are"
+        notices.append(f"{form.truncated:,} {rows_are} cut to {form.max_length:,} tokens.")
     return {"cut": form.truncated, "longest": longest}, notices

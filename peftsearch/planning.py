@@ -24,6 +24,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     """
     from peftsearch.backbones.loading import sketch_backbone
     from peftsearch.baselines import uniform_baselines
+    from peftsearch.formats.pairs_apart import pairs_apart
     from peftsearch.freezing import frozen
     from peftsearch.injection import cost_function
     from peftsearch.memory.planned import Asked, planned_memory
@@ -48,7 +49,7 @@ def plan(config: RunConfig) -> dict[str, Any]:
     data, rows = planned_rows(config, task, backbone)
     stages = _stages(config, len(uniform) + len(given), data["selection"] or _SELECTION)
     seen = [*([backbone.notice] if backbone.notice else []), *(rows["notices"] if rows else ())]
-    seen += _warnings(config, full, free, uniform)
+    seen += [*pairs_apart(task, config), *_warnings(config, full, free, uniform)]
     return {
         "format": 1,
         "model": config.model,

@@ -5,6 +5,9 @@ Place in the flow: below the summary and the report, which both show scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 _DIRECTIONS = (("image", "text"), ("text", "image"))
 #: Metrics that are shares of something, read in per cent; correlations stay between -1 and 1, and
 #: likelihoods are in nats.
@@ -46,6 +49,21 @@ def figure(number: float, metric: str, sign: str = "") -> str:
         sign: ``"+"`` for a sign always.
     """
     return f"{100 * number:{sign}.1f}" if metric in PERCENT_METRICS else f"{number:{sign}.3f}"
+
+
+def score(number: float, metric: str) -> str:
+    """Return a score: ``71.2 %`` for accuracy and the like, ``0.712`` for correlations."""
+    return figure(number, metric) + (" %" if metric in PERCENT_METRICS else "")
+
+
+def spread(mean: float, sd: float | None, metric: str) -> str:
+    """Return ``71.2 % ± 1.0``; without ``±`` where there is no standard deviation."""
+    return score(mean, metric) + ("" if sd is None else f" ± {figure(sd, metric)}")
+
+
+def entry(scores: Mapping[str, Any], metric: str) -> str:
+    """Return an entry of ``summary.json``: ``71.2 % ± 1.0 (n = 3)``."""
+    return f"{spread(scores['mean'], scores.get('sd'), metric)} (n = {scores['n']})"
 
 
 def gap(number: float, metric: str, sign: str = "") -> str:

@@ -6,6 +6,8 @@ Place in the flow: reads the files of all stages; read by report and console.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,19 +150,22 @@ class _Facts:
     def headline(self) -> str:
         """Return one sentence that compares the found architecture with the best baseline."""
         used = f"{self.architecture.num_params:,} of {self.architecture.limit:,} parameters"
-        mine = f"{spread_text(self.found)} with {used}"
+        mine = f"{self._scores(self.found)} with {used}"
         best = self.best()
         if best is None:
             diverged = any(self.run.glob(f"baselines/*/{DIVERGED}"))
             why = "every baseline diverged" if diverged else "no baseline fits the budget"
             return f"Found: {mine}; {why}."
-        name, theirs = best[0], spread_text(best[1])
+        name, theirs = best[0], self._scores(best[1])
         if self.baseline_won():
             return f"A baseline won: {name} {theirs}; the found architecture has {mine}."
         same = self.architecture.to_json()["choices"] == self._choices(name)
         if same and not name.startswith("given-"):
             return f"The uniform architecture {name} won the race: {mine}."
         return f"Found: {mine}; best baseline {name} {theirs}."
+
+    def _scores(self, entry: Mapping[str, Any]) -> str:
+        return shown.entry(entry, self.race["metric"])
 
     def _choices(self, name: str) -> Any:
         return read_json(self.run / "baselines" / name / "architecture.json")["choices"]
@@ -200,7 +205,7 @@ class _Facts:
         targets = ", ".join(best[1]["not_exportable_to"])
         able = {name: b for name, b in self.baselines.items() if "not_exportable_to" not in b}
         other = max(able, key=lambda name: able[name]["mean"], default=None)
-        best_able = f"{other} with {spread_text(able[other])}" if other else "none"
+        best_able = f"{other} with {self._scores(able[other])}" if other else "none"
         return "baseline_not_exportable", (
             f"The search was narrowed to what {targets} can hold; the best baseline {best[0]} was "
             f"not, and cannot be exported there. The best baseline that can: {best_able}."
@@ -254,9 +259,11 @@ class _Facts:
         top = max(scores, default=math.nan)
         if top > measured["chance"] + _LEARNED:
             return None
+        score = partial(shown.score, metric=self.race["metric"])
         return "supernet_learned_nothing", (
-            f"The best architecture measured on the supernet scores {top:.3f}, a constant answer "
-            f"{measured['chance']:.3f}: the search had little to go by. Give it more steps."
+            f"The best architecture measured on the supernet scores {score(top)}, a constant "
+            f"answer {score(measured['chance'])}: the search had little to go by. Give it more "
+            "steps."
         )
 
     def _collapsed(self) -> tuple[str, str] | None:
@@ -341,10 +348,3 @@ class _Facts:
         return "baselines_left_out", (
             f"Not compared, since no size of it keeps to all limits: {', '.join(missing)}."
         )
-
-
-def spread_text(entry: dict[str, Any]) -> str:
-    """Return mean, sd and n for humans, e.g. ``0.842 ± 0.011 (n = 3)``."""
-    if entry["sd"] is None:
-        return f"{entry['mean']:.3f} (n = {entry['n']})"
-    return f"{entry['mean']:.3f} ± {entry['sd']:.3f} (n = {entry['n']})"

@@ -25,6 +25,7 @@ from peftsearch.export.narrowing import narrowed
 from peftsearch.export.writing import problems
 from peftsearch.feature_splits import FeatureSplits
 from peftsearch.formats import Format, head_of, head_outputs, make_format
+from peftsearch.formats.pairs_apart import pairs_apart
 from peftsearch.frames import OWN_ROWS, OWN_TASK
 from peftsearch.freezing import Frozen, frozen
 from peftsearch.injection import cost_function
@@ -184,8 +185,9 @@ class Workspace:
         counts, cut = self.data.counts, self.format.truncated
         found = [*(counts.notices if counts else ()), *self.splits.notices]
         if cut:
-            found.append(f"{cut:,} rows were cut to {self.format.max_length:,} tokens.")
-        return found
+            rows_were = "row was" if cut == 1 else "rows were"
+            found.append(f"{cut:,} {rows_were} cut to {self.format.max_length:,} tokens.")
+        return [*found, *pairs_apart(self.task, self.config)]
 
     @property
     def _data_folder(self) -> Path | None:

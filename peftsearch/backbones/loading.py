@@ -83,7 +83,10 @@ def load_config(name: str) -> Any:
     source = source_of(name)
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ConfigError(f'model "{name}" is a folder without config.json.')
-    return hub_call(source, lambda: AutoConfig.from_pretrained(source))
+    config = hub_call(source, lambda: AutoConfig.from_pretrained(source))
+    if config.architectures is None:  # transformers iterates over it where a type has two classes
+        config.architectures = []
+    return config
 
 
 def load_reader(name: str, head: str = "sequence") -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from peftsearch import shown
 from peftsearch.card.markdown import bullets, code, escaped, one_line, table
 from peftsearch.catalogue import method_facts
 from peftsearch.site import PARTS, split_id
@@ -126,7 +127,7 @@ def _result(facts: CardFacts) -> list[str]:
     best = best_baseline(summary)
     if best is not None:
         scored.append((f"best baseline: {best[0]}", best[1]))
-    rows = [[name, f"{entry['num_params']:,}", spread(entry)] for name, entry in scored]
+    rows = [[name, f"{one['num_params']:,}", shown.entry(one, metric)] for name, one in scored]
     head = ["architecture", "parameters", f"{metric} on test"]
     headline = escaped(summary.get("headline", ""))
     return ["## Result", *([headline] if headline else []), table(head, rows), *lines]
@@ -137,12 +138,6 @@ def best_baseline(summary: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] |
     sign = 1 if summary.get("higher_is_better", True) else -1
     baselines = summary.get("baselines") or {}
     return max(baselines.items(), key=lambda each: sign * each[1]["mean"], default=None)
-
-
-def spread(entry: Mapping[str, Any]) -> str:
-    """Return mean, standard deviation and number of seeds: ``0.842 ± 0.011 (n = 3)``."""
-    sd = "" if entry.get("sd") is None else f" ± {entry['sd']:.3f}"
-    return f"{entry['mean']:.3f}{sd} (n = {entry['n']})"
 
 
 def _budget(architecture: Mapping[str, Any]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peftsearch import shown
 from peftsearch.architecture import NONE, Architecture
 from peftsearch.config import RunConfig
 from peftsearch.errors import paste
@@ -35,7 +37,7 @@ def memory_lines(memory: Mapping[str, Any]) -> list[str]:
         terms = [
             f"{key.replace('_', ' ')} {'?' if value is None else size(value)}"
             for key, value in stage.items()
-            if key not in ("rows_at_once", "tokens", "total")
+            if key not in ("rows_at_once", "total")
         ]
         total = "?" if stage["total"] is None else size(stage["total"])
         lines += [f"a step of {name}: {total}", *(f"  {' · '.join(t)}" for t in _thirds(terms))]
@@ -67,12 +69,6 @@ def share(limit: int, denominator: int) -> str:
     return f"{100 * limit / denominator:.3g}%"
 
 
-def _measured(entry: Mapping[str, Any]) -> str:
-    """Return mean, spread and number of seeds, e.g. ``0.912 (sd 0.004, n = 3)``."""
-    spread = f"sd {entry['sd']:.3f}, " if entry.get("sd") is not None else ""
-    return f"{entry['mean']:.3f} ({spread}n = {entry['n']})"
-
-
 def _mark(entry: Mapping[str, Any]) -> str:
     """Say where a baseline cannot be exported to, if the run was narrowed to that."""
     targets = entry.get("not_exportable_to", ())
@@ -82,10 +78,11 @@ def _mark(entry: Mapping[str, Any]) -> str:
 def score_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the headline, and the found architecture above its baselines, best first."""
     found, budget = summary["found"], summary["budget"]
-    rows = [["found", _measured(found), f"{found['num_params']:,} parameters"]]
+    written = partial(shown.entry, metric=summary["metric"])
+    rows = [["found", written(found), f"{found['num_params']:,} parameters"]]
     up = bool(summary.get("higher_is_better", True))
     baselines = sorted(summary["baselines"].items(), key=lambda b: b[1]["mean"], reverse=up)
-    rows += [[n, _measured(b), f"{b['num_params']:,} parameters{_mark(b)}"] for n, b in baselines]
+    rows += [[n, written(b), f"{b['num_params']:,} parameters{_mark(b)}"] for n, b in baselines]
     head = f", head {budget['head']:,} apart" if budget.get("head") else ""
     return [
         *([str(summary["headline"])] if summary.get("headline") else []),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from peftsearch import shown
 from peftsearch.cli.rendering import table
 from peftsearch.sweep.folder import DONE, FAILED
 from peftsearch.sweep.spec import Sweep
@@ -42,14 +43,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         return [f"failed ({row['exit_code']})", "", "", "", seconds]
     if row["status"] != DONE:
         return [row["status"], "", "", "", seconds]
-    best = row["best_baseline"]
-    baseline = f"{best['name']} {best['mean']:.3f}" if best else "none"
-    return [row["status"], row["metric"], _spread(row["found"]), baseline, seconds]
-
-
-def _spread(entry: Mapping[str, Any]) -> str:
-    spread = f"sd {entry['sd']:.3f}, " if entry.get("sd") is not None else ""
-    return f"{entry['mean']:.3f} ({spread}n = {entry['n']})"
+    best, metric = row["best_baseline"], row["metric"]
+    baseline = f"{best['name']} {shown.score(best['mean'], metric)}" if best else "none"
+    return [row["status"], metric, shown.entry(row["found"], metric), baseline, seconds]
 
 
 def forecast_lines(wanted: Sweep, rows: Rows, command: str) -> list[str]:

@@ -17,6 +17,7 @@ from peftsearch.formats.base import Feature
 from peftsearch.formats.causal_writer import CausalWriter
 from peftsearch.formats.generation import as_answers, target_text
 from peftsearch.formats.prompted import Prompted
+from peftsearch.formats.target_length import require_length
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
 
@@ -45,18 +46,11 @@ class CausalGeneration(Prompted):
         """Tokenise rows; prompts that are too long lose tokens of their longest text.
 
         Raises:
-            ConfigError: An answer is too long. It is not cut: the model would learn to stop too
-                early, and be scored against a text that it cannot write.
+            ConfigError: An answer is too long.
         """
         texts = [target_text(self.task, row) for row in rows]
         answers = [self.answer(text) for text in texts]
-        long = [len(ids) for ids in answers if len(ids) > self.max_target_length]
-        if long:
-            raise ConfigError(
-                f'{len(long):,} of {len(answers):,} answers of task "{self.task.name}" are longer '
-                f"than {self.max_target_length} tokens; the longest has {max(long)}.",
-                f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
-            )
+        require_length(self.task, "answers", texts, answers, self.max_target_length)
         found = self.prompts(rows, self.max_target_length)
         right = map(self.task.reference, rows)
         return [self.joined(*parts) for parts in zip(found, answers, right, strict=True)]

@@ -18,6 +18,7 @@ from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
 from peftsearch.errors import ConfigError
 from peftsearch.formats.base import Feature, position_limit
 from peftsearch.formats.encoder_decoder import EncoderDecoder
+from peftsearch.formats.target_length import require_length
 from peftsearch.formats.target_tokenizer import load_target_tokenizer
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
@@ -83,8 +84,7 @@ class Generation(EncoderDecoder):
         """Tokenise rows; prompts that are too long lose tokens of their longest text.
 
         Raises:
-            ConfigError: A target is too long. It is not cut: the model would learn to stop too
-                early, and be scored against a text that it cannot write.
+            ConfigError: A target is too long.
         """
         prompts = self.prompts(rows)
         if not prompts:
@@ -92,24 +92,11 @@ class Generation(EncoderDecoder):
         texts = [target_text(self.task, row) for row in rows]
         encoded = self._writer(text_target=texts, verbose=False)["input_ids"]
         targets = [self.ended(ids) for ids in encoded]
-        self._check_lengths(targets)
+        require_length(self.task, "targets", texts, targets, self.max_target_length)
         return [
             Feature({"input_ids": prompt}, target, self.task.reference(row))
             for prompt, target, row in zip(prompts, targets, rows, strict=True)
         ]
-
-    def _check_lengths(self, targets: Sequence[Sequence[int]]) -> None:
-        long = [len(ids) for ids in targets if len(ids) > self.max_target_length]
-        if not long:
-            return
-        model_s = self.max_target_length < self.task.max_target_length
-        raise ConfigError(
-            f'{len(long):,} of {len(targets):,} targets of task "{self.task.name}" are longer '
-            f"than {self.max_target_length} tokens; the longest has {max(long)}.",
-            "The model takes no more: leave these rows out."
-            if model_s
-            else f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
-        )
 
     @torch.no_grad()
     def predict(self, model: Any, batch: dict[str, Tensor]) -> list[str]:

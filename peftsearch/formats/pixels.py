@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from peftsearch.errors import ConfigError
+from peftsearch.formats.shelf import Numbers, Shelf
 from peftsearch.tasks.images import MODES, decoded
 from peftsearch.tasks.media import Media
-
-Pixels = npt.NDArray[np.float32]
-
-#: Bytes of processed images that are kept; those beyond are decoded each time they are needed.
-ROOM = 2**30
 
 
 class PixelReader:
@@ -35,8 +29,7 @@ class PixelReader:
         self._processor = processor
         self._channels = int(getattr(config, "num_channels", 3))
         self._size = _size_of(config)
-        self._kept: dict[str, Pixels] = {}
-        self._room = ROOM
+        self._shelf = Shelf(self._processed)
         if self._channels not in MODES:
             raise ConfigError(
                 f"the model takes images of {self._channels} channels.",
@@ -45,18 +38,9 @@ class PixelReader:
 
     def batch(self, images: Sequence[Media]) -> Tensor:
         """Return pixel values (images, channels, height, width) in float32."""
-        return torch.from_numpy(np.stack([self._pixels(image) for image in images]))
+        return self._shelf.batch(images)
 
-    def _pixels(self, image: Media) -> Pixels:
-        if image.digest not in self._kept:
-            pixels = self._processed(image)
-            if pixels.nbytes > self._room:
-                return pixels
-            self._room -= pixels.nbytes
-            self._kept[image.digest] = pixels
-        return self._kept[image.digest]
-
-    def _processed(self, image: Media) -> Pixels:
+    def _processed(self, image: Media) -> Numbers:
         """Return one image (channels, height, width).
 
         Raises:

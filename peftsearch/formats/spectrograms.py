@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from peftsearch.errors import ConfigError
+from peftsearch.formats.shelf import Numbers, Shelf
 from peftsearch.tasks.media import Media
 from peftsearch.tasks.sounds import decoded, seconds
-
-Frames = npt.NDArray[np.float32]
-
-#: Bytes of spectrograms that are kept; those beyond are made each time they are needed.
-ROOM = 2**30
 
 
 class SpectrogramReader:
@@ -34,8 +28,7 @@ class SpectrogramReader:
     def __init__(self, extractor: Any, config: Any) -> None:
         self._extractor = extractor
         self._rate = int(extractor.sampling_rate)
-        self._kept: dict[str, Frames] = {}
-        self._room = ROOM
+        self._shelf = Shelf(self._made)
         #: The longest sound, in seconds.
         self.longest = extractor.n_samples / self._rate
         made = (int(extractor.feature_size), int(extractor.nb_max_frames))
@@ -54,18 +47,9 @@ class SpectrogramReader:
 
     def batch(self, sounds: Sequence[Media]) -> Tensor:
         """Return spectrograms (sounds, bands, frames) in float32."""
-        return torch.from_numpy(np.stack([self._frames(sound) for sound in sounds]))
+        return self._shelf.batch(sounds)
 
-    def _frames(self, sound: Media) -> Frames:
-        if sound.digest not in self._kept:
-            frames = self._made(sound)
-            if frames.nbytes > self._room:
-                return frames
-            self._room -= frames.nbytes
-            self._kept[sound.digest] = frames
-        return self._kept[sound.digest]
-
-    def _made(self, sound: Media) -> Frames:
+    def _made(self, sound: Media) -> Numbers:
         samples = decoded(sound.read(), self._rate)
         found = self._extractor(samples, sampling_rate=self._rate, return_tensors="np")
         return np.asarray(found["input_features"][0], dtype=np.float32)

@@ -26,6 +26,7 @@ from peftsearch.formats.base import Feature, padded
 from peftsearch.formats.encoder_decoder import IGNORED
 from peftsearch.formats.generation import generating, target_text
 from peftsearch.formats.spectrograms import SpectrogramReader
+from peftsearch.formats.target_length import require_length
 from peftsearch.formats.transcript_prefix import transcript_prefix
 from peftsearch.tasks.base import Task
 from peftsearch.tasks.rows import Row
@@ -81,13 +82,7 @@ class SpeechRecognition:
         texts = [target_text(self.task, row) for row in rows]
         targets = [self._target(text) for text in texts]
         self._check_sounds(sounds, texts)
-        long = [len(ids) for ids in targets if len(ids) > self.max_target_length]
-        if long:
-            raise ConfigError(
-                f'{len(long):,} of {len(rows):,} transcripts of task "{self.task.name}" are longer '
-                f"than {self.max_target_length} tokens; the longest has {max(long)}.",
-                f"Leave these rows out, or give max_target_length: {max(long)} in a task file.",
-            )
+        require_length(self.task, "transcripts", texts, targets, self.max_target_length)
         return [
             Feature({"input_features": sound}, target, self.task.reference(row))
             for sound, target, row in zip(sounds, targets, rows, strict=True)

@@ -16,6 +16,12 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
@@ -25,7 +31,7 @@ from peftsearch.config import RunConfig
 from peftsearch.formats.label_words import words_of
 from peftsearch.memory.frozen import frozen_bytes
 from peftsearch.memory.kept import Kept
-from peftsearch.memory.sketch import Shape, Sketch
+from peftsearch.memory.sketch import Shape, Sketch, read_at_once
 from peftsearch.metering.flops import lora_everywhere
 from peftsearch.seeds import derive
 from peftsearch.session import seed_torch
@@ -38,6 +44,13 @@ _FULL = 4
 _GATE = 4 * 8
 #: Tokens of a label word with its end.
 _LABEL_TOKENS = 4
+#: How fake tensors say that an operator cannot run without numbers.
+_NEEDS_NUMBERS = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 Terms = dict[str, int]
 T = TypeVar("T")
 
@@ -128,7 +141,7 @@ def planned_memory(asked: Asked, backbone: Backbone) -> dict[str, Any]:
         "activations": largest["activations"],
         "total": largest["total"],
         "stages": stages,
-        "note": _note(asked, largest),
+        "note": _note(asked, backbone, largest),
     }
 
 
@@ -166,7 +179,6 @@ def _stage(
         total = frozen + sum(terms.values()) + activations + logits
     return {
         "rows_at_once": shape.rows,
-        "tokens": shape.tokens,
         "frozen_weights": frozen,
         **terms,
         "activations": activations,
@@ -188,7 +200,7 @@ def _gradient_of_logits(backbone: Backbone, shape: Shape, precision: str) -> int
 class _Passes:
     """What autograd keeps of each stage's step; ``None`` where that cannot be counted.
 
-    It cannot for models that look at values to know shapes (experts in float32).
+    It cannot for models that look at values to know shapes.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -228,17 +240,17 @@ class _Passes:
 def _or_none(count: Callable[[], T]) -> T | None:
     try:
         return count()
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+    except _NEEDS_NUMBERS:
         return None
 
 
-def _note(asked: Asked, largest: Mapping[str, Any]) -> str:
+def _note(asked: Asked, backbone: Backbone, largest: Mapping[str, Any]) -> str:
     """Say what the figures are of, and what is not in them."""
     if largest["total"] is None:
         return "what autograd keeps of this model cannot be counted without its weights"
     kept = "inputs of layers and one layer" if asked.config.gradient_checkpointing else "all layers"
+    read = read_at_once(backbone.model, Shape(largest["rows_at_once"], asked.task.max_length))
     return (
-        f"{largest['rows_at_once']} rows of {largest['tokens']} tokens at once, as on "
-        f"{'a GPU' if asked.accelerator else 'the CPU'}; activations of {kept}; without what the "
-        "allocator and the kernels take for themselves"
+        f"{read} at once, as on {'a GPU' if asked.accelerator else 'the CPU'}; activations of "
+        f"{kept}; without what the allocator and the kernels take for themselves"
     )

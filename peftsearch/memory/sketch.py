@@ -124,6 +124,7 @@ class Sketch:
         try:
             with ExitStack() as modes:
                 modes.enter_context(self.mode)
+                modes.enter_context(_Experts())
                 if self.accelerator:
                     modes.enter_context(_Accelerated())
                 yield
@@ -145,6 +146,22 @@ def sample_loss(model: nn.Module, shape: Shape) -> Tensor:
     scores = next(output[name] for name in names if name in output)
     flat = scores.float().flatten(0, -2)
     return functional.cross_entropy(flat, flat.new_zeros(len(flat), dtype=torch.int64))
+
+
+def read_at_once(model: nn.Module, shape: Shape) -> str:
+    """Return what a model reads at once, e.g. ``32 texts of 128 tokens``."""
+    with torch.device("meta"):
+        read = _rows(model, shape)
+    found = []
+    if "input_features" in read:
+        found.append(("sound", f"{read['input_features'].shape[-1]:,} frames"))
+    if "pixel_values" in read:
+        height, width = read["pixel_values"].shape[-2:]
+        found.append(("image", f"{height} x {width} pixels"))
+    if "input_ids" in read:
+        found.append(("text", f"{read['input_ids'].shape[1]:,} tokens"))
+    plural = "s" * (shape.rows != 1)
+    return f"{shape.rows:,} " + " and ".join(f"{kind}{plural} of {long}" for kind, long in found)
 
 
 def _rows(model: Any, shape: Shape) -> dict[str, Any]:
@@ -201,6 +218,23 @@ def _lowest(model: nn.Module, count: int) -> Iterator[None]:
     finally:
         for module, name, stack in cut:
             setattr(module, name, stack)
+
+
+class _Experts(TorchFunctionMode):
+    """Products of experts, whose shapes PyTorch knows in bfloat16 alone and computes in others."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Let the first expert have every row: as large, and as much is kept."""
+        if func is torch._grouped_mm:
+            rows, experts = args
+            return rows @ experts[0]
+        return func(*args, **(kwargs or {}))
 
 
 class _Accelerated(TorchFunctionMode):

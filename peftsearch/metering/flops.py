@@ -7,18 +7,21 @@ Counted for each row with the mean number of tokens, two FLOPs for a multiplicat
       backward to queries         4 T S d               to keys and values: the same again
     inserted, forward + backward  6 parameters T        (to its input and to its own weights)
 
-T are the tokens of the stack, S those that are attended to, d the width of all heads. The frozen
-weights have no gradient of their own. A layer below the lowest adapted one has no backward pass;
-an adapted layer of an encoder needs that of all layers above it, of the whole decoder, and of the
-decoder's keys and values. Norms, activations and embeddings, with what maps their width to that of
-the layers, are left out. The lowest adapted layer counts in full, though the pass may end within
-it.
+T are the tokens of the stack (of the layer, where layers differ), S those that are attended to, d
+the width of all heads. The frozen weights have no gradient of their own. A layer below the lowest
+adapted one has no backward pass; an adapted layer of an encoder needs that of all layers above it,
+of the whole decoder, and of the decoder's keys and values. Norms, activations and embeddings, with
+what maps their width to that of the layers, are left out; what merges patches is not. The lowest
+adapted layer counts in full, though the pass may end within it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
 
 from peftsearch.architecture import Choice
 from peftsearch.backbones.base import Backbone
@@ -43,7 +46,7 @@ def mean_tokens(features: Sequence[Feature], backbone: Backbone) -> dict[str, fl
     """Return the mean tokens of a row in each stack; a decoder reads what it is to write.
 
     Whisper hears every sound to its full length. ``None`` where that is not counted: rows are
-    neither texts, images nor sounds, or layers differ in it.
+    neither texts, images nor sounds.
     """
     if all("input_features" in feature.inputs for feature in features):
         heard = float(backbone.model.config.max_source_positions)
@@ -124,23 +127,31 @@ def _below(layer: Layer, layers: Sequence[Layer], crossed: bool) -> list[Layer]:
 
 def _one_pass(host: SiteHost, tokens: Tokens) -> tuple[float, float, float]:
     """Return the FLOPs of a site: forward, backward, and backward into an encoder's output."""
+    beside = sum(2.0 * _weights(module) * seen for module, seen in host.beside)
     if host.site.part == "norm":
-        return 0.0, 0.0, 0.0
+        return beside, beside, 0.0
     crossed = host.site.part == "cross_attention"
-    here = tokens[host.site.stack]
+    here = _here(host, tokens)
     other = tokens.get("encoder", here) if crossed else here
-    own = attended = 0.0
+    own, read = beside, 0.0
     for name, module in host.modules.items():
-        weight = getattr(module, "weight", None)
-        if weight is None:
-            continue
         if name in ("k", "v"):
-            attended += 2 * number_of_weights(weight) * other
+            read += 2 * _weights(module) * other
         else:
-            own += 2 * number_of_weights(weight) * here
-    attention = 4 * here * other * _width(host)
-    into = attended + attention
-    return own + attended + attention, own + attention + (0 if crossed else into), into * crossed
+            own += 2 * _weights(module) * here
+    attention = 4 * here * (host.attended or other) * _width(host)
+    into = read + attention
+    return own + read + attention, own + attention + (0 if crossed else into), into * crossed
+
+
+def _here(host: SiteHost, tokens: Tokens) -> float:
+    """Return the tokens of a row at a site."""
+    return host.tokens or tokens[host.site.stack]
+
+
+def _weights(module: nn.Module) -> int:
+    weight: Any = getattr(module, "weight", None)
+    return 0 if weight is None else number_of_weights(weight)
 
 
 def _width(host: SiteHost) -> int:
@@ -161,12 +172,12 @@ def _ends(backbone: Backbone, tokens: Tokens) -> tuple[float, float]:
 
 def meter(backbone: Backbone, cost: Cost, tokens: Tokens, rows: int) -> Meter:
     """Return what inserting something adds to a training; arguments as of :func:`resource`."""
-    passes = {host.site: host.passes for host in backbone.hosts}
+    hosts = {host.site: host for host in backbone.hosts}
 
     def flops(site: Site, method: str, modules: tuple[str, ...], size: int) -> float:
         crossed = site.part == "cross_attention"
-        here = max(tokens.values()) if crossed else tokens[site.stack]
-        inserted = _INSERTED * cost(site, method, modules, size) * passes[site]
+        here = max(tokens.values()) if crossed else _here(hosts[site], tokens)
+        inserted = _INSERTED * cost(site, method, modules, size) * hosts[site].passes
         return float(inserted * here * rows)
 
     return flops

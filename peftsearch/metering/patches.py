@@ -16,12 +16,14 @@ def sees(model: Any) -> bool:
 
 
 def patch_tokens(model: Any) -> int | None:
-    """Return the tokens of an image; ``None`` where layers see different numbers, as in Swin."""
+    """Return the tokens of an image; where layers differ, as in Swin, its patches."""
     base = getattr(model, str(model.base_model_prefix), model)
     tower: Any = getattr(model, "vision_model", base)
     embeddings = getattr(tower, "embeddings", None)
-    if hasattr(tower.config, "window_size") or embeddings is None:
+    if embeddings is None:
         return None
+    if hasattr(tower.config, "window_size"):
+        return int(embeddings.patch_embeddings.num_patches)
     if hasattr(embeddings, "num_positions"):
         return int(embeddings.num_positions)
     table = getattr(embeddings, "position_embeddings", None)

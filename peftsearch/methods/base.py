@@ -39,6 +39,9 @@ class SiteHost:
         rows_alike: Whether all rows of a batch must run the same here, because a map also sees
             input that is no row of the batch.
         passes: How often a forward pass of the model goes through it.
+        tokens: Tokens of a row here, where layers differ in it; 0: as many as its stack has.
+        attended: To how many of them one attends; 0: to all.
+        beside: Frozen maps at no site that go with this one, each with the tokens that it sees.
     """
 
     site: Site
@@ -50,6 +53,9 @@ class SiteHost:
     by_heads: bool = False
     rows_alike: bool = False
     passes: int = 1
+    tokens: int = 0
+    attended: int = 0
+    beside: tuple[tuple[nn.Module, int], ...] = ()
     anchors: Mapping[str, nn.Module] = field(init=False)
 
     def __post_init__(self) -> None:

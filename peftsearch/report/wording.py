@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from peftsearch.shown import PERCENT_METRICS, figure
+from peftsearch import shown
 
 #: What stands where there is no number: an en dash.
 NOTHING = "\u2013"
@@ -38,23 +38,21 @@ def percent(share: float, digits: int = 1) -> str:
 
 def score(value: float | None, metric: str) -> str:
     """Return a score: ``71.2 %`` for accuracy and the like, ``0.712`` for correlations."""
-    if _absent(value):
-        return NOTHING
-    return figure(float(value or 0), metric) + (" %" if metric in PERCENT_METRICS else "")
+    return NOTHING if _absent(value) else shown.score(float(value or 0), metric)
 
 
 def spread(value: float | None, sd: float | None, metric: str) -> str:
     """Return ``71.2 % ± 1.0``; without ``±`` where there is no standard deviation."""
-    if _absent(sd):
-        return score(value, metric)
-    return f"{score(value, metric)} ± {figure(float(sd or 0), metric)}"
+    if _absent(value):
+        return NOTHING
+    return shown.spread(float(value or 0), None if _absent(sd) else float(sd or 0), metric)
 
 
 def difference(value: float | None, metric: str) -> str:
     """Return a signed difference of two scores, in points for metrics shown in per cent."""
     if _absent(value):
         return NOTHING
-    return figure(float(value or 0), metric, sign="+")
+    return shown.figure(float(value or 0), metric, sign="+")
 
 
 def seconds(value: float | None) -> str:

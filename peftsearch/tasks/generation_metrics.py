@@ -1,16 +1,23 @@
 """Scores of summaries, translations and descriptions, with sacrebleu and rouge-score.
 
-As fractions in [0, 1], where the packages and papers write BLEU and chrF as per cent.
+As fractions in [0, 1], where the packages and papers write BLEU and chrF as per cent. What is
+counted in a row is kept: a race scores the same rows in many resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from peftsearch.tasks.answers import Texts
 from peftsearch.tasks.packages import needed
+
+Counts = npt.NDArray[np.int64]
 
 
 def bleu(references: Sequence[Texts], predictions: Sequence[str]) -> float:
@@ -18,14 +25,16 @@ def bleu(references: Sequence[Texts], predictions: Sequence[str]) -> float:
 
     Papineni et al. 2002; Post 2018 (arXiv:1804.08771). Rows may have several right texts.
     """
-    corpus_bleu = needed("sacrebleu", "sacrebleu").corpus_bleu
-    return float(corpus_bleu(list(predictions), _streams(references)).score) / 100
+    total = _summed(_bleu_counts, references, predictions)
+    said, right = (int(each) for each in total[:2])
+    both, words = total[2:].reshape(2, -1).tolist()
+    score = _bleu().compute_bleu(both, words, said, right, smooth_method="exp").score
+    return float(score) / 100
 
 
 def chrf(references: Sequence[Texts], predictions: Sequence[str]) -> float:
-    """Corpus chrF of sacrebleu: F2 of up to six characters (Popović 2015)."""
-    corpus_chrf = needed("sacrebleu", "sacrebleu").corpus_chrf
-    return float(corpus_chrf(list(predictions), _streams(references)).score) / 100
+    """Corpus chrF: F2 of up to six characters, as in sacrebleu (Popović 2015)."""
+    return _f2(_summed(_chrf_counts, references, predictions))
 
 
 def rouge1(references: Sequence[str], predictions: Sequence[str]) -> float:
@@ -48,7 +57,7 @@ def _rouge(name: str, references: Sequence[str], predictions: Sequence[str]) -> 
     return sum(found) / len(found)
 
 
-@lru_cache(maxsize=2**14)  # a race scores the same rows in many resamples
+@lru_cache(maxsize=2**14)
 def _rouge_of(name: str, right: str, said: str) -> float:
     return float(_scorer(name).score(right, said)[name].fmeasure)
 
@@ -58,10 +67,59 @@ def _scorer(name: str) -> Any:
     return needed("rouge_score.rouge_scorer", "rouge-score").RougeScorer([name], use_stemmer=True)
 
 
-def _streams(references: Sequence[Texts]) -> list[list[str | None]]:
-    """Return the first right texts of all rows, the second ones, …; ``None`` for none."""
-    most = max(1, *(len(row.texts) for row in references))
-    padded = [[*row.texts, *[None] * (most - len(row.texts))] for row in references]
-    # A row without any right text: the empty one.
-    whole = [["", *row[1:]] if row[0] is None else row for row in padded]
-    return [list(stream) for stream in zip(*whole, strict=True)]
+def _summed(
+    count: Callable[[tuple[str, ...], str], Counts],
+    references: Sequence[Texts],
+    predictions: Sequence[str],
+) -> Counts:
+    """Sum what is counted in each row; where no text is right, the empty one is."""
+    pairs = zip(references, predictions, strict=True)
+    total: Counts = np.sum([count(right.texts or ("",), said) for right, said in pairs], axis=0)
+    return total
+
+
+def _bleu() -> Any:
+    return needed("sacrebleu", "sacrebleu").BLEU(effective_order=True)
+
+
+@lru_cache(maxsize=2**14)
+def _bleu_counts(right: tuple[str, ...], said: str) -> Counts:
+    """Return two lengths in words, what agrees of 1 to 4 words, and how many there are: (10,)."""
+    found = _bleu().sentence_score(said, right)
+    return np.array([found.sys_len, found.ref_len, *found.counts, *found.totals])
+
+
+@lru_cache(maxsize=2**14)
+def _chrf_counts(right: tuple[str, ...], said: str) -> Counts:
+    """Return how many of 1 to 6 characters are said, are right, and are both: (6, 3).
+
+    Of several right texts those of the one that scores best.
+    """
+    mine = _characters(said)
+    found = [
+        np.array([_agreeing(*pair) for pair in zip(mine, _characters(text), strict=True)])
+        for text in right
+    ]
+    return max(found, key=_f2)
+
+
+def _agreeing(said: Counter[str], right: Counter[str]) -> tuple[int, int, int]:
+    # As in sacrebleu: a right text that is too short for an order does not count against it.
+    return said.total() * bool(right), right.total(), (said & right).total()
+
+
+def _characters(text: str) -> list[Counter[str]]:
+    """Count what stands side by side, 1 to 6 characters without blanks."""
+    whole = "".join(text.split())
+    return [
+        Counter(whole[i : i + size] for i in range(len(whole) - size + 1)) for size in range(1, 7)
+    ]
+
+
+def _f2(counts: Counts) -> float:
+    """Return F2 of mean precision and mean recall over the orders that both texts have."""
+    said, right, both = counts[(counts[:, 0] > 0) & (counts[:, 1] > 0)].T
+    if not both.any():
+        return 0.0
+    precision, recall = float((both / said).mean()), float((both / right).mean())
+    return 5 * precision * recall / (4 * precision + recall)

@@ -213,7 +213,8 @@ def _label_column(name: str, columns: Mapping[str, Column]) -> str:
         if len(found) == 1:
             return found[0]
     raise ConfigError(
-        f"{name}: it is not clear which column is right or wrong; there are {_shown(columns)}.",
+        f"{name}: it is not clear which column has the labels or answers; there are "
+        f"{_shown(columns)}.",
         "Give --label-column NAME.",
     )
 

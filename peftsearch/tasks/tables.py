@@ -24,6 +24,8 @@ from peftsearch.tasks.split_folders import read_split_folder, split_folders
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
 #: Texts with blank lines between them.
 TEXTS = ".txt"
+#: Metadata of a parquet file that was a frame: what messages call it.
+FRAME = b"peftsearch frame"
 
 
 class Tables:
@@ -177,9 +179,8 @@ def _separated(path: Path, text: str, delimiter: str, quoting: Literal[0, 3]) ->
             elif len(fields) == len(header):
                 yield Record(where, dict(zip(header, fields, strict=True)))
             elif fields:
-                problems.append(
-                    ConfigError(f"{where}: {len(fields)} fields, but the header has {len(header)}.")
-                )
+                seen = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+                problems.append(ConfigError(f"{where}: {seen}, but the header has {len(header)}."))
     except csv.Error as error:
         problems.append(ConfigError(f"{path} line {reader.line_num}: not parsable ({error})."))
     _raise_some(problems)
@@ -190,11 +191,13 @@ def _read_parquet(path: Path) -> list[Record]:
     from pyarrow import parquet
 
     try:
-        rows = parquet.read_table(path).to_pylist()
+        table = parquet.read_table(path)
+        rows = table.to_pylist()
     except (pyarrow.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path}: not a parquet file ({reason}).") from error
-    return [Record(f"{path} row {number}", row) for number, row in enumerate(rows, 1)]
+    name = (table.schema.metadata or {}).get(FRAME, str(path).encode()).decode()
+    return [Record(f"{name} row {number}", row) for number, row in enumerate(rows, 1)]
 
 
 def _raise_some(problems: list[ConfigError]) -> None:

@@ -69,7 +69,6 @@ PLAN: dict[str, Any] = {
         "stages": {
             "search": {
                 "rows_at_once": 8,
-                "tokens": 64,
                 "frozen_weights": 1200000,
                 "activations": None,
                 "total": None,

@@ -48,7 +48,7 @@ WORKING: list[tuple[str, str, str, str, Any]] = [
 ]  # fmt: skip
 #: Name, id, option, exit code, and what message and hint must hold.
 FAILING = [
-    ("unclear", "test/open", "", 2, "not clear which column is right", "--label-column NAME"),
+    ("unclear", "test/open", "", 2, "not clear which column has the labels", "--label-column NAME"),
     ("kind", "test/open", '{"label_column": "stars"}', 2, "classification or regression", "--kind"),
     ("column", "test/open", '{"label_column": "star"}', 2, 'no column "star"', '"stars"?'),
     ("missing", "test/nothing", "", 3, 'no data set "test/nothing"', "--data DIR"),

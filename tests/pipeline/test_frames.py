@@ -59,7 +59,7 @@ def test_a_run_on_frames_is_resumed_from_another_place_without_them(
 def test_a_kind_and_frames(material: Material, tmp_path: Path) -> None:
     frames = frames_of(material)
     frames["train"].loc[4, "sentence1"] = " "
-    with pytest.raises(ConfigError, match=r'train.parquet row 5: "sentence1" is empty'):
+    with pytest.raises(ConfigError, match=r'data\["train"\] row 5: "sentence1" is empty'):
         peftsearch.run(
             task="classification", data=frames, out=tmp_path / "run",
             dataset={"label_column": "topic"}, **options_of(material),

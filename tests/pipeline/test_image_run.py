@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def test_a_run_of_a_clip(material: Material, tmp_path: Path) -> None:
         model, material.space, "image-text-retrieval", data, budget="6%",
         export={"targets": ["native"]},
     )  # fmt: skip
-    plan = planning.plan(settings)
+    plan = planning.plan(replace(settings, accumulation=2))
+    assert any("in 2 parts" in text for text in plan["warnings"])
     assert plan["head_parameters"] == 0
     assert plan["rows"]["longest"] == 5
     out = tmp_path / "run"

@@ -50,7 +50,7 @@ def test_table_json_quiet_and_again(stubs: Path, invoke: Invoke, tmp_path: Path)
     assert (done.code, "Error" in done.err) == (0, False)
     assert "Report: runs/sweep-s/report/report.html" in done.out
     assert "Sweep runs/sweep-s: 3 done" in done.out
-    assert "0.510 (n = 1)" in done.out
+    assert "51.0 % (n = 1)" in done.out
     assert done.err.count("Begins: seed-") == 3
     data = json.loads(invoke("sweep", "s.yaml", "--json").out)
     stored = json.loads((tmp_path / "runs" / "sweep-s" / "sweep.json").read_text())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from peftsearch.backbones.base import wrap
+from peftsearch.architecture import Choice
+from peftsearch.backbones.base import Backbone, head_parameters, wrap
 from peftsearch.errors import ConfigError
 from peftsearch.formats import Feature
-from peftsearch.injection import cost_function
+from peftsearch.injection import cost_function, insert_choice, remove_all
 from peftsearch.metering import flops
 from peftsearch.metering.making import make_limits
 from peftsearch.tasks.media import Media
@@ -52,15 +56,76 @@ def test_layers_are_counted_as_they_run(family: str, tokens: dict[str, float]) -
     assert sum(sum(by_module[name].values()) for name in layers) == counted
 
 
-def test_where_layers_see_different_numbers_nothing_is_counted() -> None:
+#: Windows that fit; that fill up 7 x 7 patches, and 4 x 4 behind them; that fill up 7 x 5 patches,
+#: which fill up the image, and 4 x 3 behind them.
+WINDOWS = [{}, {"image_size": 14, "window_size": 3}, {"image_size": (14, 9)}]
+
+
+@pytest.fixture(params=WINDOWS, ids=str)
+def windows(request: pytest.FixtureRequest) -> Backbone:
+    """Return a Swin with a head that is frozen, for it is not what is counted here."""
+    model = FACTORIES["swin"](attn_implementation="eager", **request.param)
+    for _, parameter in head_parameters(model):
+        parameter.requires_grad_(False)
+    return wrap("test", model)
+
+
+def ran(backbone: Backbone, choices: Sequence[Choice]) -> Counter[str]:
+    """Return the FLOPs of a batch by part of the model, as torch counts them."""
+    model: Any = backbone.model
+    size = model.config.image_size
+    sides = (size, size) if isinstance(size, int) else size
+    hosts = {host.site.id: host for host in backbone.hosts}
+    insertions = [insert_choice(hosts[choice.site], choice) for choice in choices]
+    with FlopCounterMode(display=False) as counter:
+        logits = model(torch.randn(ROWS, 3, *sides)).logits
+        if logits.requires_grad:
+            logits.sum().backward()
+    remove_all(insertions)
+    counts = counter.get_flop_counts()
+    return Counter({name: sum(each.values()) for name, each in counts.items()})
+
+
+def counted(backbone: Backbone, lowest: int | None = None) -> float:
+    """Return what is counted where something that costs nothing itself stands in a layer."""
+    tokens = flops.mean_tokens(features("swin"), backbone)
+    assert tokens is not None
+    found = flops.resource(backbone, tokens, ROWS, math.inf, "")
+    items = [] if lowest is None else [(("encoder", lowest), 0.0)]
+    return found.used(items) - 3 * 2 * backbone.num_head_parameters * ROWS
+
+
+def test_windows_and_merged_patches(windows: Backbone) -> None:
+    found = ran(windows, [])
+    stages = [name for name in found if re.search(r"\.layers\.\d+$", name)]
+    assert len(stages) == 2
+    assert sum(found[name] for name in stages) == counted(windows)
+
+
+@pytest.mark.parametrize("layer", range(3))
+def test_the_backward_pass_of_windows(windows: Backbone, layer: int) -> None:
+    """Maps of the lowest layer into its input are counted and do not run; all else does."""
+    name = f"encoder.{layer:02d}.attention"
+    (host,) = (host for host in windows.hosts if host.site.id == name)
+    model: Any = windows.model
+    real = ran(windows, [Choice(name, "bitfit", 1, ("q", "k", "v"))])["Global"]
+    real -= ran(windows, [])["Global"] + 2 * ROWS * model.classifier.weight.numel()
+    beyond = 3 * 2 * ROWS * host.tokens * host.linear("q").weight.numel()
+    assert counted(windows, layer) - counted(windows) == real + beyond
+
+
+def test_the_flops_of_a_swin_can_be_limited() -> None:
     from peftsearch import config as configuration
 
     backbone = wrap("test", FACTORIES["swin"]())
-    assert flops.mean_tokens(features("swin"), backbone) is None
-    assert flops.longest(backbone, LENGTH) is None
-    cost = cost_function(backbone.hosts)
-    assert make_limits(configuration.resolve(), backbone, cost, None).resources == ()
+    tokens = flops.longest(backbone, LENGTH)
+    assert tokens == flops.mean_tokens(features("swin"), backbone) == {"encoder": 16}
     limited = configuration.resolve(flags={"limits": {"train_flops": "50%"}})
+    cost = cost_function(backbone.hosts)
+    limits = make_limits(limited, backbone, cost, tokens)
+    everywhere = flops.lora_everywhere(backbone.sites)
+    (row,) = limits.resources
+    assert row.limit == pytest.approx(0.5 * limits.used(row, everywhere))
     with pytest.raises(ConfigError, match="is not counted"):
         make_limits(limited, backbone, cost, None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peftsearch.shown import PERCENT_METRICS, figure, gap
+from peftsearch.shown import PERCENT_METRICS, entry, figure, gap
 from peftsearch.tasks import METRICS
 
 #: Not shares of anything.
@@ -17,3 +17,10 @@ def test_points_and_units_of_their_own() -> None:
     assert figure(0.7123, "accuracy") == "71.2"
     assert gap(0.0123, "bleu", "+") == "+1.2 points"
     assert gap(-0.0312, "log_likelihood", "+") == "-0.031"
+
+
+def test_an_entry_of_a_summary() -> None:
+    alone, several = {"mean": 0.5, "sd": None, "n": 1}, {"mean": 0.7804, "sd": 0.0349, "n": 3}
+    assert entry(alone, "accuracy") == "50.0 % (n = 1)"
+    assert entry(several, "accuracy") == "78.0 % ± 3.5 (n = 3)"
+    assert entry(several, "matthews") == "0.780 ± 0.035 (n = 3)"

@@ -10,7 +10,7 @@ import pytest
 
 from peftsearch.architecture import Architecture, Choice
 from peftsearch.rundir import STAGES, write_json, write_text
-from peftsearch.summary import spread_text, summarise
+from peftsearch.summary import summarise
 
 LORA = Choice("encoder.00.attention", "lora", 4, ("q", "v"), 900)
 ADAPTER = Choice("encoder.00.feed_forward", "adapter", 2, ("down",), 80)
@@ -79,8 +79,8 @@ def test_found_is_better(tmp_path: Path) -> None:
     baselines = {"uniform-lora": WORSE, "random-1": entry(0.7, 0.71, 0.72)}
     summary = summarise(make(tmp_path, found=GOOD, baselines=baselines))
     assert summary["headline"] == (
-        "Found: 0.910 ± 0.010 (n = 3) with 980 of 1,000 parameters; "
-        "best baseline uniform-lora 0.810 ± 0.010 (n = 3)."
+        "Found: 91.0 % ± 1.0 (n = 3) with 980 of 1,000 parameters; "
+        "best baseline uniform-lora 81.0 % ± 1.0 (n = 3)."
     )
     assert summary["alerts"] == []
     assert summary["found"] == GOOD
@@ -115,7 +115,7 @@ def test_the_form_of_the_contract(tmp_path: Path) -> None:
 
 def test_a_baseline_won(tmp_path: Path) -> None:
     summary = summarise(make(tmp_path, found=WORSE, baselines={"random-1": GOOD}))
-    assert summary["headline"].startswith("A baseline won: random-1 0.910 ± 0.010 (n = 3); ")
+    assert summary["headline"].startswith("A baseline won: random-1 91.0 % ± 1.0 (n = 3); ")
     assert codes(summary) == {"baseline_won"}
 
 
@@ -127,9 +127,7 @@ def test_a_best_baseline_that_cannot_be_exported(tmp_path: Path) -> None:
     (alert,) = summary["alerts"]
     assert alert["code"] == "baseline_not_exportable"
     assert "the best baseline uniform-lora was not" in alert["text"]
-    assert alert["text"].endswith(
-        "The best baseline that can: random-1 with 0.710 ± 0.010 (n = 3)."
-    )
+    assert alert["text"].endswith("The best baseline that can: random-1 with 71.0 % ± 1.0 (n = 3).")
     baselines["random-1"] = entry(0.85, 0.86, 0.87)
     assert summarise(make(tmp_path / "b", found=GOOD, baselines=baselines))["alerts"] == []
 
@@ -174,7 +172,7 @@ def test_the_architecture_is_uncertain(
 def test_one_seed(tmp_path: Path) -> None:
     summary = summarise(make(tmp_path, found=entry(0.9), baselines={"random-1": entry(0.8)}))
     assert codes(summary) == {"one_seed"}
-    assert "0.900 (n = 1)" in summary["headline"]
+    assert "90.0 % (n = 1)" in summary["headline"]
 
 
 @pytest.mark.parametrize(("max_cost", "binds"), [(1001, True), (1000, False), (999, False)])
@@ -198,14 +196,9 @@ def test_nothing_chosen(tmp_path: Path) -> None:
 def test_without_baselines(tmp_path: Path) -> None:
     summary = summarise(make(tmp_path, found=GOOD, baselines={}))
     assert summary["headline"] == (
-        "Found: 0.910 ± 0.010 (n = 3) with 980 of 1,000 parameters; no baseline fits the budget."
+        "Found: 91.0 % ± 1.0 (n = 3) with 980 of 1,000 parameters; no baseline fits the budget."
     )
     assert summary["alerts"] == []
-
-
-def test_spread_for_people() -> None:
-    assert spread_text(entry(0.5)) == "0.500 (n = 1)"
-    assert spread_text(entry(0.4, 0.6)) == "0.500 ± 0.141 (n = 2)"
 
 
 def test_every_baseline_diverged(tmp_path: Path) -> None:

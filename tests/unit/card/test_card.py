@@ -195,8 +195,8 @@ def test_what_a_card_says() -> None:
     for text in (
         "# me/found",
         "Found: good.",
-        "| found | 700 | 0.800 ± 0.013 (n = 3) |",
-        "| best baseline: random-1 | 998 | 0.750 ± 0.020 (n = 3) |",
+        "| found | 700 | 80.0 % ± 1.2 (n = 3) |",
+        "| best baseline: random-1 | 998 | 75.0 % ± 2.0 (n = 3) |",
         "Trained: 700 of at most 1,000 parameters (budget 1%; the frozen backbone has 100,000)",
         "```python\nmodel = load('found')\n```",
         "peftsearch run --space 'my space.yaml'",
@@ -223,7 +223,7 @@ def test_the_layers_as_a_table() -> None:
 
 def test_lower_is_better_where_the_summary_says_so() -> None:
     summary = {**SUMMARY, "higher_is_better": False}
-    assert "| best baseline: uniform-lora | 990 | 0.700 (n = 1) |" in model_card(
+    assert "| best baseline: uniform-lora | 990 | 70.0 % (n = 1) |" in model_card(
         facts(summary=summary)
     )
 

@@ -205,6 +205,18 @@ def test_what_is_written_keeps_the_schemas(tmp_path: Path) -> None:
                 _check_schema(kind, {**document, key: object()})
 
 
+@pytest.mark.parametrize(
+    ("backbone", "labels"), [("llama", 0), ("llama_classifier", 3), ("t5", 2), ("vit", 3)]
+)
+def test_the_labels_of_every_head_keep_the_schema(
+    backbone: str, labels: int, tmp_path: Path
+) -> None:
+    peftsearch.save(_applied(backbone, ("lora",)), tmp_path)
+    document = json.loads((tmp_path / "native.json").read_text())
+    assert document["num_labels"] == labels
+    _check_schema("native", document)
+
+
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 

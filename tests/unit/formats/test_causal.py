@@ -233,6 +233,11 @@ def test_answers_that_are_too_long_are_refused() -> None:
     form = make_format(WRITE, byte_tokenizer(), decoder().config)
     with pytest.raises(ConfigError, match=r"1 of 1 answers .* longer than 6 tokens; .* has 10"):
         form.features([{"text": "a", "out": "12345678"}])
+    roomy = replace(WRITE, max_target_length=999)
+    form = make_format(roomy, byte_tokenizer(), decoder(max_position_embeddings=40).config)
+    with pytest.raises(ConfigError, match="longer than 20 tokens") as caught:
+        form.features([{"text": "a", "out": "a" * 30}])
+    assert "The model takes no more" in caught.value.hint
     task = replace(WRITE, target_tokenizer="x")
     with pytest.raises(ConfigError, match="reads and writes with one tokenizer"):
         make_format(task, byte_tokenizer(), decoder().config)

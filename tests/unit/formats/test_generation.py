@@ -204,7 +204,9 @@ def test_positions_of_the_model_bound_the_target() -> None:
     model, words = bart(), tokenizer("<s> $A </s>")
     form = make_format(replace(TASK, max_target_length=64), words, model.config)
     long = [{"text": "a", "answer": "a " * 11}]
-    with pytest.raises(ConfigError, match=r"longer than 12 tokens; the longest has 13") as caught:
+    with pytest.raises(
+        ConfigError, match=r"longer than 12 tokens; the longest, \"a a .*\", has 13"
+    ) as caught:
         form.features(long)
     assert "The model takes no more" in caught.value.hint
     form.predict(model, form.collate(form.features(ROWS)))  # all positions are there

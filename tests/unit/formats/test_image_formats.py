@@ -13,8 +13,14 @@ from PIL import Image
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from peftsearch.errors import ConfigError
-from peftsearch.formats import ImageClassification, form_of, head_of, head_outputs, make_format
-from peftsearch.formats import pixels as pixel_file
+from peftsearch.formats import (
+    ImageClassification,
+    form_of,
+    head_of,
+    head_outputs,
+    make_format,
+    shelf,
+)
 from peftsearch.tasks import Task, get
 from peftsearch.tasks.media import Media
 from tests.models import FACTORIES
@@ -64,13 +70,13 @@ def test_a_grey_model_gets_grey_images() -> None:
 def test_with_and_without_room_the_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     config = FACTORIES["vit"]().config
     kept = make_format(TASK, processor(), config)
-    monkeypatch.setattr(pixel_file, "ROOM", 2 * 3 * 8 * 8 * 4)  # two images
+    monkeypatch.setattr(shelf, "ROOM", 2 * 3 * 8 * 8 * 4)  # two images
     some = make_format(TASK, processor(), config)
     for _ in range(2):
         first, second = (f.collate(f.features(ROWS))["pixel_values"] for f in (kept, some))
         assert torch.equal(first, second)
-    assert len(some._pixels._kept) == 2  # type: ignore[attr-defined]
-    assert len(kept._pixels._kept) == 5  # type: ignore[attr-defined]
+    assert len(some._pixels._shelf) == 2  # type: ignore[attr-defined]
+    assert len(kept._pixels._shelf) == 5  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("family", ["vit", "deit", "swin"])

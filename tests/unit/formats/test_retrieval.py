@@ -17,9 +17,11 @@ from transformers import CLIPProcessor, SiglipProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from peftsearch.config import RunConfig
 from peftsearch.errors import ConfigError, DivergedError
 from peftsearch.formats import ImageTextRetrieval, head_of, head_outputs, make_format
 from peftsearch.formats.image_text_retrieval import pair_loss, ranks
+from peftsearch.formats.pairs_apart import pairs_apart
 from peftsearch.tasks import METRICS, Task, score
 from peftsearch.tasks.answers import Embedded, Pair, constant_predictions, settled
 from peftsearch.tasks.media import Media
@@ -112,6 +114,24 @@ def test_siglip_has_all_places_filled_as_its_processor_does() -> None:
     assert made("clip")[2]["input_ids"].shape[1] < 12
     cut = form.features([{"image": media_of(0), "text": "the " * 30}])
     assert (len(cut[0].inputs["input_ids"]), form.truncated, form.max_length) == (12, 1, 12)
+
+
+@pytest.mark.parametrize(("parts", "devices"), [(4, 1), (1, 2), (2, 2)])
+def test_a_batch_in_parts_is_said(parts: int, devices: int) -> None:
+    config = replace(RunConfig(), accumulation=parts, devices=devices)
+    (text,) = pairs_apart(TASK, config)
+    assert f"in {parts * devices} parts" in text
+    assert pairs_apart(TASK, RunConfig()) == []
+    assert pairs_apart(replace(TASK, kind="classification"), config) == []
+
+
+def test_rows_of_other_parts_are_other_losses() -> None:
+    """What is said is true: losses of halves are not that of the whole batch."""
+    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros(4, 4, dtype=torch.bool)
+    whole = pair_loss(logits, nothing, False)
+    halves = [pair_loss(logits[s, s], nothing[s, s], False) for s in (slice(2), slice(2, 4))]
+    assert sum(halves) / 2 < whole
 
 
 def test_rows_with_the_same_image_or_text_are_no_wrong_pairs() -> None:

@@ -162,8 +162,10 @@ def test_sounds_that_go_on_longer_than_the_model_hears_are_refused(tmp_path: Pat
 
 def test_transcripts_that_are_too_long_are_refused() -> None:
     form, _ = made()
-    with pytest.raises(ConfigError, match=r"1 of 1 transcripts .* than 8 tokens; .* has 11"):
-        form.features([{"audio": sound("a"), "text": "abcdabcda"}])
+    rows = [{"audio": sound("a"), "text": "abcdabcda"}]
+    with pytest.raises(ConfigError, match=r"1 of 1 transcripts .* than 8 tokens; .* has 11") as e:
+        form.features(rows)
+    assert "max_target_length: 11 in a task file" in e.value.hint
 
 
 def test_an_extractor_of_another_model_is_refused() -> None:
@@ -178,13 +180,13 @@ def test_spectrograms_are_those_of_the_extractor_with_and_without_room(
     wanted = extractor(spelt("ab"), sampling_rate=RATE, return_tensors="pt")["input_features"]
     config = whisper().config
     for room in (2**20, 0):
-        monkeypatch.setattr("peftsearch.formats.spectrograms.ROOM", room)
+        monkeypatch.setattr("peftsearch.formats.shelf.ROOM", room)
         reader = SpectrogramReader(extractor, config)
         for _ in range(2):
             found = reader.batch([sound("ab")])
             assert found.shape == (1, BANDS, 100)
             torch.testing.assert_close(found, wanted)
-        assert bool(reader._kept) == bool(room)
+        assert bool(len(reader._shelf)) == bool(room)
 
 
 # --- language ---

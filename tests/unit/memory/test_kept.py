@@ -24,12 +24,12 @@ from peftsearch.supernet.supernet import Supernet
 from tests.models import FACTORIES
 
 SHAPE = Shape(rows=4, tokens=24, targets=8)
-FAMILIES = ["t5", "bert", "llama", "gpt2", "vit", "clip", "whisper", *(
+FAMILIES = ["t5", "bert", "llama", "gpt2", "vit", "clip", "whisper", "mixtral", *(
     pytest.param(name, marks=pytest.mark.slow)
     for name in "t5_v1_1 bart albert distilbert electra deberta_v2 modernbert longt5 mistral qwen3 "
-    "gemma2 phi3 opt".split()
+    "gemma2 phi3 opt olmoe deit swin".split()
 )]  # fmt: skip
-HEADS = {"vit": "image", "clip": "pair", "whisper": "speech"}
+HEADS = {"vit": "image", "deit": "image", "swin": "image", "clip": "pair", "whisper": "speech"}
 #: Methods that between them use every hook: inputs, outputs, attention, norms.
 SOME = ("lora", "adapter", "prefix", "ia3", "layernorm")
 

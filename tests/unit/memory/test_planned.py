@@ -13,6 +13,7 @@ from transformers import LlamaConfig
 from peftsearch import config as configuration
 from peftsearch import pipeline
 from peftsearch.backbones.base import wrap
+from peftsearch.memory import sketch as sketching
 from peftsearch.memory.frozen import frozen_bytes
 from tests.models import FACTORIES
 
@@ -43,12 +44,13 @@ def plan(decoder: Path, **changes: Any) -> dict[str, Any]:
 def test_every_term_adds_up(decoder: Path) -> None:
     memory = plan(decoder)
     for stage in memory["stages"].values():
-        terms = {k: v for k, v in stage.items() if k not in ("rows_at_once", "tokens", "total")}
+        terms = {k: v for k, v in stage.items() if k not in ("rows_at_once", "total")}
         assert all(value > 0 for value in terms.values())
         assert stage["total"] == sum(terms.values())
         assert stage["optimiser"] == 2 * stage["gradients"] == 2 * stage["trained_weights"]
     assert memory["total"] == max(stage["total"] for stage in memory["stages"].values())
     assert memory["stages"]["search"]["gates"] > 0
+    assert memory["note"].startswith("32 texts of 64 tokens at once")
     assert (
         memory["stages"]["search"]["trained_weights"]
         > (memory["stages"]["retrain"]["trained_weights"])
@@ -95,16 +97,24 @@ def test_a_7b_decoder_is_planned_from_its_config(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_counted_is_not_guessed(decoder: Path, monkeypatch: Any) -> None:
-    from peftsearch.memory.planned import Asked
+    def look(*_: Any) -> bool:
+        return bool(torch.ones(1).isfinite())
 
-    def fail(self: Asked) -> None:
-        raise RuntimeError("a value is needed")
-
-    monkeypatch.setattr(Asked, "sketch", fail)
+    monkeypatch.setattr(sketching, "sample_loss", look)
     memory = plan(decoder)
     assert memory["total"] is None
     assert memory["stages"]["search"]["frozen_weights"] > 0
     assert "cannot be counted" in memory["note"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError, NotImplementedError])
+def test_a_mistake_is_not_taken_for_that(decoder: Path, error: Any, monkeypatch: Any) -> None:
+    def fail(*_: Any) -> None:
+        raise error("a mistake")
+
+    monkeypatch.setattr(sketching, "sample_loss", fail)
+    with pytest.raises(error, match="a mistake"):
+        plan(decoder)
 
 
 def test_an_architecture_needs_no_search(decoder: Path) -> None:
@@ -112,3 +122,18 @@ def test_an_architecture_needs_no_search(decoder: Path) -> None:
     assert "search" in pipeline.plan(config)["memory_bytes"]["stages"]
     given = replace(config, architecture="somewhere.json")
     assert list(pipeline.plan(given)["memory_bytes"]["stages"]) == ["retrain"]
+
+
+@pytest.mark.parametrize(
+    ("family", "rows", "read"),
+    [
+        ("bert", 1, "1 text of 24 tokens"),
+        ("bert", 32, "32 texts of 24 tokens"),
+        ("bert", 2000, "2,000 texts of 24 tokens"),
+        ("vit", 2, "2 images of 8 x 8 pixels"),
+        ("clip", 2, "2 images of 8 x 8 pixels and texts of 12 tokens"),
+        ("whisper", 2, "2 sounds of 16 frames"),
+    ],
+)
+def test_what_is_read_at_once(family: str, rows: int, read: str) -> None:
+    assert sketching.read_at_once(FACTORIES[family](), sketching.Shape(rows, 24)) == read

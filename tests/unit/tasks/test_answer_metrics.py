@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,6 +156,21 @@ def test_chrf_by_hand() -> None:
     found = score(("chrf",), ["abcd"], ["abc"])["chrf"]
     assert found == pytest.approx(wanted)  # four characters stand on one side only: left out
     assert score(("chrf",), ["abcd"], ["abcd"])["chrf"] == pytest.approx(1)
+
+
+SAID = st.lists(st.sampled_from(["a", "the", "red.", "bluest", "Cat,"]), max_size=7).map(" ".join)
+
+
+@given(st.lists(st.tuples(st.lists(SAID, min_size=1, max_size=3), SAID), min_size=1, max_size=4))
+def test_sums_over_rows_are_the_corpus_scores_of_sacrebleu(
+    rows: list[tuple[list[str], str]],
+) -> None:
+    most = max(len(right) for right, _ in rows)
+    streams = [[right[i] if i < len(right) else None for right, _ in rows] for i in range(most)]
+    said = [each for _, each in rows]
+    found = score(("bleu", "chrf"), [Texts(tuple(right)) for right, _ in rows], said)
+    assert 100 * found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(said, streams).score)
+    assert 100 * found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(said, streams).score)
 
 
 def common_subsequence(a: list[str], b: list[str]) -> int:

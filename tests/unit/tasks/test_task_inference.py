@@ -58,7 +58,7 @@ def test_a_kind_and_a_folder(
 @pytest.mark.parametrize(
     ("kind", "row", "wishes", "message", "hint"),
     [
-        ("classification", {"a": "x", "b": "y"}, {}, "not clear which column is right", "--label"),
+        ("classification", {"a": "x", "b": "y"}, {}, "not clear which column has", "--label"),
         ("classification", {"a": "x", "label": 1}, {"text_columns": ("b",)}, 'no column "b"', ""),
         ("classification", {"a": "x", "b": "x", "c": "x", "label": 1}, {}, "columns are read",
          "--text-columns"),
@@ -153,7 +153,7 @@ def test_a_missing_label_of_a_frame_is_named_by_its_row(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"text": ["a", "b", "c"], "label": [0.0, None, 1.0]})
     brought(None, {"train": frame, "validation": FRAME}).write(tmp_path)
     task = Task("t", "", "classification", ("text",), labels=("no", "yes"))
-    with pytest.raises(ConfigError, match=r'train.parquet row 2: "label" is') as caught:
+    with pytest.raises(ConfigError, match=r'data\["train"\] row 2: "label" is') as caught:
         load(task, tmp_path / "data")
     assert "row 1" not in caught.value.message
 

@@ -127,7 +127,7 @@ def test_lines_that_cannot_be_parsed_are_named(tmp_path: Path) -> None:
     assert "train.jsonl line 3: not a JSON object but '[1]'" in message
     (tmp_path / "train.jsonl").unlink()
     (tmp_path / "train.csv").write_text("sentence1,label\na,0\nb\n", encoding="utf-8")
-    assert "train.csv line 3: 1 fields, but the header has 2" in problem(tmp_path).message
+    assert "train.csv line 3: 1 field, but the header has 2" in problem(tmp_path).message
 
 
 @pytest.mark.parametrize(
