@@ -51,8 +51,12 @@ UNIPELT = (
     ("feed_forward", "adapter", ("down",)),
 )
 SETTINGS = (
-    "precision=bf16", "search.steps=200", "search.batch_size=16", "retrain.steps=200", "retrain.batch_size=16",
-)  # fmt: skip
+    "precision=bf16",
+    "search.steps=200",
+    "search.batch_size=16",
+    "retrain.steps=200",
+    "retrain.batch_size=16",
+)
 
 
 @dataclass
