@@ -111,6 +111,7 @@ def test_a_backbone_in_shards(config: Path, alone: Path, tmp_path: Path) -> None
     same(out, alone)
 
 
+@pytest.mark.slow
 def test_killed_stopped_and_gone_on_with(config: Path, alone: Path, tmp_path: Path) -> None:
     """SIGKILL of one process, then SIGTERM to the other, then another launcher."""
     out = tmp_path / "run"

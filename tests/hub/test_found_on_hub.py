@@ -100,7 +100,7 @@ def _check_card(uploaded: dict[str, bytes], run: Path, form: str) -> None:
     assert "datasets" not in front  # rows of a folder, not those of GLUE
     found = summary["found"]
     for entry in (found, max(summary["baselines"].values(), key=lambda b: b["mean"])):
-        assert f"| {entry['mean']:.3f} ± {entry['sd']:.3f} (n = 2) |" in card
+        assert f"| {100 * entry['mean']:.1f} % ± {100 * entry['sd']:.1f} (n = 2) |" in card
     limit = Architecture.load(run / "architecture.json").limit
     assert f"{found['num_params']:,} of at most {limit:,} parameters" in card
     assert "peftsearch run --task rte --space 'my space|.yaml'" in card

@@ -77,7 +77,7 @@ def test_all_that_is_trained_keeps_to_every_limit(material: Material, tmp_path: 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "design-space", "s3pet", "uniform"])
 def test_strategies_keep_to_every_limit(material: Material, name: str) -> None:
-    config = material.config(strategy=name, limits=LIMITS, search={"steps": 3})
+    config = material.config(strategy=name, limits=LIMITS, search={"steps": 3}, trainings=2)
     with workspace(config) as work:
         from peftsearch.race import RealTrials
 

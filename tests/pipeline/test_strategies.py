@@ -13,8 +13,17 @@ from peftsearch.catalogue import strategies
 from peftsearch.rundir import read_json
 from tests.pipeline.material import Material
 
+#: A whole run takes seconds; the others play a table in the contract of strategies.
+QUICK = ("random", "s3pet")
 
-@pytest.mark.parametrize("name", sorted(set(strategies()) - {"priced"}))
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted(set(strategies()) - {"priced"})
+    ],
+)
 def test_a_whole_run(
     name: str, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from peftsearch.compare import compare
-from peftsearch.report import write_report
 from tests.unit.report import factory
+from tests.unit.report.written import written
 
 FLAGS = (
     "--headless",
@@ -163,12 +163,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def make(name: str) -> Path:
-        root = tmp_path_factory.mktemp(name)
         if name == "compared":
+            root = tmp_path_factory.mktemp(name)
             runs = [factory.ALL[each](root / each) for each in ("finished", "hostile", "one_seed")]
             return compare(runs, root / "comparison")
-        factory.ALL[name](root)
-        return write_report(root, ["html"])
+        return written(tmp_path_factory, name) / "report" / "report.html"
 
     return make
 
