@@ -22,7 +22,7 @@ from peftsearch.config import RunConfig
 from peftsearch.devices.reduce import sum_gradients
 from peftsearch.devices.slices import slice_of
 from peftsearch.errors import BudgetError, DivergedError
-from peftsearch.formats import Feature, Format
+from peftsearch.formats import Feature, Format, mean_number
 from peftsearch.injection import Insertion, insert_architecture, remove_all, state
 from peftsearch.rundir import read_json
 from peftsearch.seeds import derive
@@ -159,7 +159,7 @@ def train(session: Session, backbone: Backbone, task_format: Format, features: S
         DivergedError: The loss is not finite.
         StoppedError: The user asked to stop; the state is saved.
     """
-    backbone.reset_head(derive(job.seed, "head"))
+    backbone.reset_head(derive(job.seed, "head"), mean_number(features))
     seed_torch(derive(job.seed, "start"))
     insertions = insert_architecture(backbone.hosts, job.architecture)
     used = sum(insertion.num_params for insertion in insertions)

@@ -172,14 +172,20 @@ class Backbone:
         """Parameters of the head that the run adds."""
         return sum(p.numel() for _, p in head_parameters(self.model))
 
-    def reset_head(self, seed: int) -> None:
-        """Draw the head anew: normal weights as transformers does, zero biases."""
+    def reset_head(self, seed: int, start: float = 0.0) -> None:
+        """Draw the head anew: normal weights as transformers does, zero biases.
+
+        Args:
+            seed: Of the draw.
+            start: The bias of a single output: what a regression says before it has learnt
+                anything. From 0 a head needs more steps to reach the mean than it has.
+        """
         generator = torch.Generator().manual_seed(seed)
         std = getattr(self.model.config, "initializer_range", 0.02)
         for name, parameter in head_parameters(self.model):
             with torch.no_grad():
                 if name.endswith("bias"):
-                    parameter.zero_()
+                    parameter.fill_(start if parameter.numel() == 1 else 0.0)
                 else:
                     drawn = torch.randn(parameter.shape, generator=generator) * std
                     parameter.copy_(drawn)

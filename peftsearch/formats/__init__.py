@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from peftsearch.formats.base import Feature, Format
+from peftsearch.formats.base import Feature, Format, mean_number
 from peftsearch.formats.causal_choices import CausalChoices
 from peftsearch.formats.causal_generation import CausalGeneration
 from peftsearch.formats.causal_label_generation import CausalLabelGeneration
@@ -50,6 +50,7 @@ __all__ = [
     "head_of",
     "head_outputs",
     "make_format",
+    "mean_number",
 ]
 
 

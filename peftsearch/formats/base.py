@@ -37,6 +37,12 @@ class Feature:
         return len(self.inputs.get("input_ids", ()))
 
 
+def mean_number(features: Sequence[Feature]) -> float:
+    """Return the mean answer of a regression; 0 for rows of any other kind."""
+    numbers = [f.target for f in features if isinstance(f.target, float)]
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
 class Format(Protocol):
     """How a task meets a model.
 

@@ -21,7 +21,7 @@ from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import head_parameters
 from peftsearch.catalogue import strategies
 from peftsearch.errors import ConfigError, paste
-from peftsearch.formats import Feature
+from peftsearch.formats import Feature, mean_number
 from peftsearch.race import UNIFORM, Contestant, Standing, Trials
 from peftsearch.search.loop import CHECKPOINT, Search, arch_named, folder, search_seed
 from peftsearch.search.measure import Sample, measure
@@ -181,7 +181,8 @@ def build_supernet(work: Workspace, gates: Gates | None = None, number: int = 0)
     """
     seed = search_seed(work.config, number)
     seed_torch(derive(seed, "supernet"))
-    work.backbone.reset_head(derive(seed, "supernet", "head"))
+    start = mean_number(work.features.search_train)
+    work.backbone.reset_head(derive(seed, "supernet", "head"), start)
     return Supernet(work.backbone, work.space, gates, work.kept.choices)
 
 

@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from peftsearch.backbones.base import hosts_of, module_paths, wrap
 from peftsearch.backbones.loading import load_backbone, sketch_backbone
 from peftsearch.errors import ConfigError
+from peftsearch.formats import Feature, mean_number
 from peftsearch.site import PARTS
 from tests.decoder_models import DECODERS
 from tests.models import FACTORIES, inputs
@@ -136,6 +137,22 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
     assert all(torch.equal(heads[0][n], heads[1][n]) for n in heads[0])
     assert not torch.equal(heads[0]["dense.weight"], heads[2]["dense.weight"])
     assert not heads[0]["out_proj.bias"].any()
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_a_regression_starts_at_the_mean_of_its_answers(family: str) -> None:
+    config = FACTORIES[family]().config
+    config.num_labels = 1
+    backbone = wrap("test", type(FACTORIES[family]())(config).eval())
+    rows = [Feature({}, target, target) for target in (2.0, 2.5, 4.5)]
+    backbone.reset_head(1, mean_number(rows))
+    said = backbone.model(torch.arange(12).view(2, 6)).logits
+    assert torch.allclose(said, torch.full((2, 1), 3.0), atol=0.5)
+    backbone.reset_head(1)
+    again = backbone.model(torch.arange(12).view(2, 6)).logits
+    assert torch.allclose(said - again, torch.full((2, 1), 3.0), atol=1e-5)
+    labels = [Feature({}, target, float(target)) for target in (0, 1, 1)]
+    assert mean_number(labels) == 0
 
 
 def test_the_key_norm_is_the_norm_that_keys_are_computed_from() -> None:
