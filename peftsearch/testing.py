@@ -220,7 +220,9 @@ def check_gradients(method: str, model: Any, batch: Batch) -> None:
     """All inserted tensors get gradients, and no tensor of the backbone does."""
     backbone = wrap("test", model)
     insertions = _insert(backbone, choices_for(backbone, method))
-    torch.autograd.backward(output_logits(model(**batch)).pow(2).sum())
+    for seed in range(3):  # one draw may leave a layer with no rectified unit that is above 0
+        draw(insertions, seed)
+        torch.autograd.backward(output_logits(model(**batch)).pow(2).sum())
     own = {id(p) for i in insertions for _, p in i.tensors()}
     for name, parameter in model.named_parameters():
         if id(parameter) in own:

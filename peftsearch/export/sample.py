@@ -42,7 +42,8 @@ def sample_inputs(model: Any) -> dict[str, Tensor] | None:
     if hasattr(config, "vision_config"):
         images = {"pixel_values": _images(config.vision_config, generator)}
         config = config.text_config
-    end = config.eos_token_id if isinstance(config.eos_token_id, int) else None
+    end = getattr(config, "eos_token_id", None)  # RoCBert's has none in transformers 5.18
+    end = end if isinstance(end, int) else None
     ids = torch.randint(_FIRST, config.vocab_size, (_ROWS, _LENGTH), generator=generator)
     if end is not None:
         ids[ids == end] = _FIRST if end != _FIRST else _FIRST + 1
