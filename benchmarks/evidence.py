@@ -52,9 +52,9 @@ UNIPELT = (
 )
 SETTINGS = (
     "precision=bf16",
-    "search.steps=200",
+    "search.steps=120",
     "search.batch_size=16",
-    "retrain.steps=200",
+    "retrain.steps=120",
     "retrain.batch_size=16",
 )
 
