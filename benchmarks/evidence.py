@@ -2,11 +2,12 @@
 
     python benchmarks/evidence.py --model DIR --data DIR --tasks sst2 reports/evidence/trec.yaml
 
-For each task the learning rate of every method is chosen first, by a training of the uniform
-architecture at 0.25 % with a third, once and three times the method's own rate; all
-that follows uses these rates, the search too. Then, at each budget:
+At each budget the learning rate of every method is chosen first, by a training of the uniform
+architecture with a third, once and three times the method's own rate: the smallest rate that is
+within two points of the best, for what is one noisy point better is often on the edge of
+diverging. All that follows uses these rates, the search too:
 
-* ``single``: the uniform architecture with the best score, one training each;
+* ``single``: the uniform architecture with the best score at its rate;
 * ``unipelt``: LoRA, prefix and adapter together in every layer (Mao et al. 2022, without their
   gates), as large as fits; in the upper layers alone where that is all that fits;
 * ``random``: the budget filled at random, once for each search;
@@ -41,9 +42,9 @@ from peftsearch.strategies import priced
 from peftsearch.workspace import Workspace
 
 BUDGETS = ("0.05%", "0.25%", "1%")
-#: Where the learning rates are chosen.
-TUNED_AT = "0.25%"
 FACTORS = (1 / 3, 1.0, 3.0)
+#: Scores this close to the best one are as good.
+WITHIN = 0.02
 #: What stands where in a layer of UniPELT: part, method, modules.
 UNIPELT = (
     ("attention", "lora", ("q", "v")),
@@ -109,35 +110,30 @@ class Evidence:
 
     def gather(self, budgets: Sequence[str]) -> None:
         """Do all that is not done yet."""
-        rates = self.notes.get("rates", self._rates)
         for budget in budgets:
+            rates, best = self._tuned(replace(self.config, budget=budget), f"budgets/{budget}")
             config = replace(self.config, budget=budget, learning_rates=rates)
-            self._plain(config, budget)
+            place = f"budgets/{budget}"
+            single = partial(retrained, config, uniform(best), best)
+            self.notes.get(f"{place}/single", single)
+            self.notes.get(f"{place}/unipelt", partial(retrained, config, unipelt, "unipelt"))
             for seed in range(1, self.searches + 1):
                 self._searched(config, budget, seed)
 
-    def _rates(self) -> dict[str, float]:
-        """Return the best rate of every method that fits."""
-        found = {}
+    def _tuned(self, config: RunConfig, place: str) -> tuple[dict[str, float], str]:
+        """Return the rate of every method that fits, and the best uniform architecture."""
+        rates, best = {}, {}
         for name, method in baselines.UNIFORM.items():
-            own = method_facts()[method].learning_rate
             scores = {}
-            for rate in (factor * own for factor in FACTORS):
-                config = replace(self.config, budget=TUNED_AT, learning_rates={method: rate})
-                key = f"tuning/{name}/{rate:.2e}"
-                scores[rate] = self.notes.get(key, partial(trained, config, name))
-            found[method] = max(scores, key=lambda rate: (scores[rate] or -1.0, -rate))
-        return found
-
-    def _plain(self, config: RunConfig, budget: str) -> None:
-        """Retrain what needs no search: the best single method, and UniPELT."""
-        scores = {}
-        for name in baselines.UNIFORM:
-            key = f"budgets/{budget}/selection/{name}"
-            scores[name] = self.notes.get(key, partial(trained, config, name))
-        best = max(scores, key=lambda name: -1.0 if scores[name] is None else scores[name])
-        self.notes.get(f"budgets/{budget}/single", partial(retrained, config, uniform(best), best))
-        self.notes.get(f"budgets/{budget}/unipelt", partial(retrained, config, unipelt, "unipelt"))
+            for rate in (factor * method_facts()[method].learning_rate for factor in FACTORS):
+                tried = replace(config, learning_rates={method: rate})
+                key = f"{place}/tuning/{name}/{rate:.2e}"
+                scores[rate] = self.notes.get(key, partial(trained, tried, name))
+            known = {rate: score for rate, score in scores.items() if score is not None}
+            if known:
+                rates[method] = min(r for r in known if known[r] >= max(known.values()) - WITHIN)
+                best[name] = known[rates[method]]
+        return rates, max(best, key=lambda name: best[name])
 
     def _searched(self, config: RunConfig, budget: str, seed: int) -> None:
         def filled(work: Workspace) -> Architecture:
