@@ -63,6 +63,26 @@ def affordable(allowance: float, shares: Sequence[float], scoring: float) -> int
     return count
 
 
+def field(
+    allowance: float, shares: Sequence[float], scoring: float
+) -> tuple[int, tuple[float, ...]]:
+    """Return the most contestants, and the rungs of their race.
+
+    A rung decides only where at least two come to it. Where so few can begin that one is left
+    before, the last rungs go, and what they would have cost lets more begin.
+
+    Args:
+        allowance: What the race may cost, in single trainings.
+        shares: The rungs.
+        scoring: Cost of scoring one contestant once.
+    """
+    for last in range(len(shares), 1, -1):
+        count = affordable(allowance, shares[:last], scoring)
+        if count > 2 ** (last - 1):
+            return count, tuple(shares[:last])
+    return affordable(allowance, shares[:1], scoring), tuple(shares[:1])
+
+
 def search_trainings(config: RunConfig, *, gates: bool = True) -> float:
     """Return the cost of training the supernet.
 

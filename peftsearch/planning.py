@@ -103,11 +103,12 @@ def _space(full: Any, space: Any) -> dict[str, Any]:
 def _stages(config: RunConfig, named: int, selection: int) -> list[dict[str, Any]]:
     """Return steps and number of trainings of each stage; the race is limited, not fixed."""
     scoring = effort.measure_trainings(config, 1, selection)
-    shares = effort.rungs(config.race.first_rung, config.race.last_rung)
+    rungs = effort.rungs(config.race.first_rung, config.race.last_rung)
     left = config.trainings - effort.supernet_trainings(config, config.search.valid_rows)
+    raced, shares = effort.field(left, rungs, scoring)
     steps = round(shares[-1] * config.retrain.steps)
     baselines = (named + config.retrain.random_baselines) * config.seeds
-    searches, raced = config.search.seeds, effort.affordable(left, shares, scoring)
+    searches = config.search.seeds
     if config.architecture is not None:
         searches = raced = 0
     return [

@@ -84,9 +84,8 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
     alone = [together(work.space, [one], earlier) for one in opinions]
     if len(alone) > 1:
         write_alone(work, alone)
-    shares = base.shares(work)
     left = base.allowance(work, spent(work), trials.scoring)
-    count = effort.affordable(left, shares, trials.scoring)
+    count, shares = effort.field(left, base.shares(work), trials.scoring)
     besides = others(work, trials, model.values())[: int(count * work.config.race.besides)]
     found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)

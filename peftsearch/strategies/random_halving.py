@@ -22,6 +22,5 @@ search = no_search
 
 def choose(work: Workspace, trials: Trials) -> Verdict:
     """Race as many as the allowance affords."""
-    rungs = shares(work)
-    count = effort.affordable(allowance(work), rungs, trials.scoring)
+    count, rungs = effort.field(allowance(work), shares(work), trials.scoring)
     return Verdict(halving(trials, random_contestants(work, count), rungs))

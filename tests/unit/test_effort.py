@@ -47,6 +47,25 @@ def test_affordable_is_the_most_that_fits(allowance: float) -> None:
     assert count == 0 or effort.halving_trainings(count, shares, 0.02) <= allowance
 
 
+@pytest.mark.parametrize("shares", [(0.5, 1.0), (0.125, 0.25, 0.5)])
+@pytest.mark.parametrize("scoring", [0.02, 0.35])
+@pytest.mark.parametrize("allowance", [0.9, 1.3, 2.0, 4.0, 11.3])
+def test_no_race_decided_at_the_same_rung_has_more_contestants(
+    allowance: float, scoring: float, shares: tuple[float, ...]
+) -> None:
+    count, rungs = effort.field(allowance, shares, scoring)
+    assert rungs == shares[: len(rungs)]
+    assert effort.halving_trainings(count, rungs, scoring) <= allowance
+    assert effort.halving_trainings(count + 1, rungs, scoring) > allowance
+    left = count
+    for _ in rungs[:-1]:
+        left = math.ceil(left / 2)
+    assert left >= 2 or len(rungs) == 1
+    if len(rungs) < len(shares):  # with one rung more, one alone would come to it
+        more = shares[: len(rungs) + 1]
+        assert effort.affordable(allowance, more, scoring) <= 2 ** len(rungs)
+
+
 @pytest.mark.parametrize("gates", [True, False])
 @pytest.mark.parametrize("allowed", [0.001, 0.05, 0.37, 2.0])
 def test_the_most_steps_of_a_search_that_are_afforded(allowed: float, gates: bool) -> None:
