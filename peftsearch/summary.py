@@ -6,7 +6,6 @@ Place in the flow: reads the files of all stages; read by report and console.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -256,15 +255,6 @@ class _Facts:
         if not path.is_file():
             return None
         measured = read_json(path)
-        floor = measured.get("chance_loss")  # None but for labels
-        if floor is not None:
-            loss = statistics.fmean(sample["loss"] for sample in measured["samples"])
-            if loss >= floor:
-                return "supernet_learned_nothing", (
-                    f"What was measured on the supernet has a mean loss of {loss:.3f}; saying how "
-                    f"frequent each label is has {floor:.3f}. The search had nothing to go by, so "
-                    "its proposals were not raced. Give it more steps."
-                )
         scores = [s["score"] for s in measured["samples"] if s["score"] is not None]
         top = max(scores, default=math.nan)
         if top > measured["chance"] + _LEARNED:

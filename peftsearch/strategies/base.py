@@ -270,25 +270,19 @@ def write_measured(
     work: Workspace, samples: Sequence[Sample], number: int = 0, **more: object
 ) -> None:
     """Write ``measured.json`` of a search: what the supernet says, and what chance would be."""
-    features = measured_rows(work)
+    features = work.features.search_valid[: work.config.search.valid_rows]
     work.session.run.write_json(
         f"{folder(number)}/measured.json",
         {
             "format": 1,
             "metric": work.task.metric,
             "chance": chance(work.task, features),
-            "chance_loss": chance_loss(work.task, features),
             "samples": [
                 {"num_params": s.num_params, "score": s.score, "loss": s.loss} for s in samples
             ],
             **more,
         },
     )
-
-
-def measured_rows(work: Workspace) -> Sequence[Feature]:
-    """Return the rows on which supernets are measured."""
-    return work.features.search_valid[: work.config.search.valid_rows]
 
 
 def chance(task: Task, features: Sequence[Feature]) -> float:
@@ -303,15 +297,6 @@ def chance(task: Task, features: Sequence[Feature]) -> float:
         metrics.score((task.metric,), references, said)[task.metric]
         for said in constant_predictions(references)
     )
-
-
-def chance_loss(task: Task, features: Sequence[Feature]) -> float | None:
-    """Return the loss, in nats, of saying how frequent each label is; ``None`` without labels."""
-    if task.kind != "classification":
-        return None
-    counts = Counter(feature.reference for feature in features)
-    total = counts.total()
-    return -sum(count * math.log(count / total) for count in counts.values()) / total
 
 
 def _by_frequency(features: Sequence[Feature]) -> float:

@@ -77,23 +77,17 @@ def earlier_opinion(work: Workspace) -> Values | None:
 
 
 def choose(work: Workspace, trials: Trials) -> base.Verdict:
-    """Propose by measured values, and let real trainings decide.
-
-    Where no supernet has learned anything, random architectures race instead of proposals.
-    """
+    """Propose by measured values, and let real trainings decide."""
     opinions = [ask(work, number) for number in range(work.config.search.seeds)]
     earlier = earlier_opinion(work)
-    heard = [one for one in opinions if one.learned]
-    model = together(work.space, heard or opinions, earlier)
+    model = together(work.space, opinions, earlier)
     alone = [together(work.space, [one], earlier) for one in opinions]
     if len(alone) > 1:
         write_alone(work, alone)
     left = base.allowance(work, spent(work), trials.scoring)
     count, shares = effort.field(left, base.shares(work), trials.scoring)
     besides = others(work, trials, model.values())[: int(count * work.config.race.besides)]
-    more = count - len(besides)
-    told = heard or earlier is not None
-    found = proposals(work, model.values(), more) if told else base.random_contestants(work, more)
+    found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)
     certain = certainty(work, alone, standings[0].contestant.architecture)
     return base.Verdict(standings, model.values(), certain)
@@ -138,18 +132,11 @@ class Opinion:
         drawn: Candidate indices of the measured architectures.
         losses: The loss of each.
         importance: First-order importance of every candidate, by gate.
-        chance: The loss of saying how frequent each label is; ``None`` without labels.
     """
 
     drawn: Sequence[tuple[int, ...]]
     losses: Sequence[float]
     importance: Values
-    chance: float | None = None
-
-    @property
-    def learned(self) -> bool:
-        """Whether it knows more than how frequent the labels are; if not, its values are noise."""
-        return self.chance is None or float(np.mean(self.losses)) < self.chance
 
 
 def together(
@@ -190,8 +177,7 @@ def ask(work: Workspace, number: int) -> Opinion:
         supernet.remove()
     pairs = zip(log_p, work.space.gates, strict=True)
     from_gates = [row[: len(gate.candidates)].tolist() for row, gate in pairs]
-    floor = base.chance_loss(work.task, base.measured_rows(work))
-    found = Opinion(drawn, [s.loss for s in samples], importance(work, number), floor)
+    found = Opinion(drawn, [sample.loss for sample in samples], importance(work, number))
     values = together(work.space, [found], earlier_opinion(work)).values()
     base.write_measured(work, samples, number, price=float(price), values=values, gates=from_gates)
     return found

@@ -187,17 +187,6 @@ def test_the_supernet_learned_nothing(tmp_path: Path, top: float, learned: bool)
     assert ("supernet_learned_nothing" in codes(summarise(run))) is not learned
 
 
-@pytest.mark.parametrize(("losses", "learned"), [((0.5, 0.8), True), ((0.6, 0.8), False)])
-def test_a_loss_above_that_of_the_frequencies_of_labels(
-    tmp_path: Path, losses: tuple[float, ...], learned: bool
-) -> None:
-    run = make(tmp_path, found=GOOD, baselines={"random-1": WORSE})
-    samples = [{"score": 0.9, "loss": loss} for loss in losses]
-    measured = {"chance": 0.5, "chance_loss": 0.69, "samples": samples}
-    write_json(run / "search" / "measured.json", measured)
-    assert ("supernet_learned_nothing" in codes(summarise(run))) is not learned
-
-
 def test_nothing_chosen(tmp_path: Path) -> None:
     nothing = (Choice(LORA.site), EMPTY)
     run = make(tmp_path, found=GOOD, baselines={"random-1": WORSE}, choices=nothing)

@@ -1,12 +1,11 @@
-"""The score of always giving the same answer, and the loss of saying how frequent each is."""
+"""The score of always giving the same answer."""
 
 from __future__ import annotations
 
 import pytest
-from scipy.stats import entropy
 
 from peftsearch.formats import Feature
-from peftsearch.strategies.base import chance, chance_loss
+from peftsearch.strategies.base import chance
 from peftsearch.tasks import get
 
 
@@ -23,9 +22,3 @@ def test_of_texts_the_most_frequent_counts() -> None:
     # "a b" is right twice and half right once; no other text is tried.
     found = chance(get("micro-rewrite"), features("a b", "a b", "a c", "d c"))
     assert found == pytest.approx((1 + 1 + 1 / 2 + 0) / 4)
-
-
-def test_the_loss_of_the_frequencies_of_labels_is_their_entropy() -> None:
-    labels = features(0.0, 0.0, 0.0, 1.0)
-    assert chance_loss(get("mrpc"), labels) == pytest.approx(entropy([3, 1]))
-    assert chance_loss(get("micro-rewrite"), features("a b", "a c")) is None
