@@ -11,7 +11,8 @@ diverging. All that follows uses these rates, the search too:
 * ``unipelt``: LoRA, prefix and adapter together in every layer (Mao et al. 2022, without their
   gates), as large as fits; in the upper layers alone where that is all that fits;
 * ``random``: the budget filled at random, once for each search;
-* ``found``: what each of several searches (preset quick) finds.
+* ``found``: what each of several searches finds, with the eight single trainings of ``standard``.
+  Their first rung is at half of a training, since a quarter of so short a one is 30 steps.
 
 All of this is decided on the selection split. Each is then retrained on all training rows, over
 the same seeds, and scored once on test. The file of a task is written after each step, and what
@@ -53,8 +54,12 @@ UNIPELT = (
 )
 SETTINGS = (
     "precision=bf16",
-    "search.steps=120",
+    "group_by_length=true",
+    "search.steps=192",
     "search.batch_size=16",
+    "search.measured=48",
+    "search.valid_rows=64",
+    "race.first_rung=0.5",
     "retrain.steps=120",
     "retrain.batch_size=16",
 )
@@ -111,26 +116,30 @@ class Evidence:
     def gather(self, budgets: Sequence[str]) -> None:
         """Do all that is not done yet."""
         for budget in budgets:
-            rates, best = self._tuned(replace(self.config, budget=budget), f"budgets/{budget}")
-            config = replace(self.config, budget=budget, learning_rates=rates)
             place = f"budgets/{budget}"
+            rates, best = self._tuned(replace(self.config, budget=budget), place)
+            config = replace(self.config, budget=budget, learning_rates=rates)
             single = partial(retrained, config, uniform(best), best)
             self.notes.get(f"{place}/single", single)
-            self.notes.get(f"{place}/unipelt", partial(retrained, config, unipelt, "unipelt"))
             for seed in range(1, self.searches + 1):
                 self._searched(config, budget, seed)
+            self.notes.get(f"{place}/unipelt", partial(retrained, config, unipelt, "unipelt"))
 
     def _tuned(self, config: RunConfig, place: str) -> tuple[dict[str, float], str]:
-        """Return the rate of every method that fits, and the best uniform architecture."""
+        """Return the rate of every method that fits, and the best uniform architecture.
+
+        An architecture that two budgets share is tuned once.
+        """
         rates, best = {}, {}
-        for name, method in baselines.UNIFORM.items():
-            scores = {}
+        sizes = self.notes.get(f"{place}/sizes", partial(uniform_sizes, config))
+        for name, size in sizes.items():
+            method, scores = baselines.UNIFORM[name], {}
             for rate in (factor * method_facts()[method].learning_rate for factor in FACTORS):
                 tried = replace(config, learning_rates={method: rate})
-                key = f"{place}/tuning/{name}/{rate:.2e}"
+                key = f"tuning/{name} {size}/{rate:.2e}"
                 scores[rate] = self.notes.get(key, partial(trained, tried, name))
             known = {rate: score for rate, score in scores.items() if score is not None}
-            if known:
+            if known:  # else it diverged at every rate
                 rates[method] = min(r for r in known if known[r] >= max(known.values()) - WITHIN)
                 best[name] = known[rates[method]]
         return rates, max(best, key=lambda name: best[name])
@@ -156,14 +165,17 @@ def searched(config: RunConfig, seed: int, work: Workspace) -> Architecture:
 
 
 def trained(config: RunConfig, name: str) -> float | None:
-    """Train a uniform architecture once; return its selection score, ``None`` if there is none."""
+    """Train a uniform architecture once; return its selection score, ``None`` if it diverged."""
     with workspace(config) as work:
         work.features.tokenise()
-        named = _uniform(work)
-        if name not in named:
-            return None
-        entry = Contestant(name, name, named[name])
+        entry = Contestant(name, name, _uniform(work)[name])
         return RealTrials(work, purpose="evidence").score(entry, 1.0)
+
+
+def uniform_sizes(config: RunConfig) -> dict[str, int]:
+    """Return the parameters of each uniform architecture that fits, by its name."""
+    with workspace(config) as work:
+        return {name: found.num_params for name, found in _uniform(work).items()}
 
 
 def _uniform(work: Workspace) -> dict[str, Architecture]:
@@ -232,7 +244,12 @@ def main() -> None:
     for task in typed.tasks:
         name = Path(task).stem
         given = {"model": typed.model, "task": task, "data": str(typed.data / name)}
-        flags = given | {"preset": "quick", "device": "cpu", "seeds": 3, "train_rows": typed.rows}
+        flags = given | {
+            "preset": "standard",
+            "device": "cpu",
+            "seeds": 3,
+            "train_rows": typed.rows,
+        }
         config = configuration.resolve(flags=flags, overrides=SETTINGS)
         notes = Notes(typed.out / f"{name}.json")
         notes.of(task=name, rows=typed.rows, settings=list(SETTINGS))

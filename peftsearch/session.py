@@ -6,7 +6,7 @@ import importlib.util
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftsearch import ranks
+from peftsearch.batches import Batches
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
+from peftsearch.formats import Feature
 from peftsearch.interrupt import Interrupt
 from peftsearch.portions import FILE, Portions
 from peftsearch.rundir import Events, RunDir
@@ -63,6 +65,11 @@ class Session:
     def device(self) -> torch.device:
         """Where the model runs."""
         return self.accelerator.device  # type: ignore[no-any-return]
+
+    def batches(self, rows: Sequence[Feature], size: int, seed: int) -> Batches:
+        """Return the order of rows of which each step takes ``size``."""
+        lengths = [row.length for row in rows] if self.config.group_by_length else None
+        return Batches(len(rows), size, seed, lengths)
 
     def to_device(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Move a batch."""

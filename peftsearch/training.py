@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from peftsearch import checkpoint, ranks
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.base import Backbone, head_parameters
-from peftsearch.batches import Batches
 from peftsearch.catalogue import method_facts
 from peftsearch.config import RunConfig
 from peftsearch.devices.reduce import sum_gradients
@@ -209,7 +208,8 @@ class _Loop:
         """Run the remaining steps."""
         config, job = self.session.config, self.job
         end = job.steps if job.until is None else min(job.until, job.steps)
-        order = Batches(len(features), config.retrain.batch_size, derive(job.seed, "order"))
+        seed = derive(job.seed, "order")
+        order = self.session.batches(features, config.retrain.batch_size, seed)
         optimiser = self.session.accelerator.prepare(self.optimiser) if self.optimiser else None
         self.model.train()
         began = time.perf_counter()

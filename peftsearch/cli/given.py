@@ -46,6 +46,7 @@ _KEYS: dict[str, Any] = {
     "precision": o.Precision,
     "load_in": o.LoadIn,
     "gradient_checkpointing": o.GradientCheckpointing,
+    "group_by_length": o.GroupByLength,
     "device": o.Device,
     "devices": o.Devices,
     "max_seconds": o.MaxSeconds,

@@ -340,6 +340,14 @@ GradientCheckpointing = Annotated[
         "more time, the same result.",
     ),
 ]
+GroupByLength = Annotated[
+    bool | None,
+    option(
+        "--group-by-length",
+        panel=HARDWARE,
+        text="Batches of texts of like length: less padding, so faster; another order of the rows.",
+    ),
+]
 Device = Annotated[
     str | None,
     option("--device", panel=HARDWARE, text="auto, cpu, mps, cuda or cuda:N. Default auto."),

@@ -234,6 +234,8 @@ class RunConfig:
             absent: in the precision.
         gradient_checkpointing: Whether a layer's activations are computed again in the backward
             pass instead of being kept.
+        group_by_length: Whether texts of like length share a batch: less padding, so faster where
+            lengths differ; the order of the rows is another.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         devices: Devices of this machine on which each batch is computed together, >= 1.
         shard: Whether the frozen layers are cut over the devices, for a backbone that does not fit
@@ -275,6 +277,7 @@ class RunConfig:
     precision: str = _choice("fp32", PRECISIONS)
     load_in: str | None = field(default=None, metadata={"choices": LOAD_IN})
     gradient_checkpointing: bool = False
+    group_by_length: bool = False
     device: str = "auto"
     devices: int = _range(1, 1)
     shard: bool = False

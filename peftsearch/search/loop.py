@@ -20,7 +20,6 @@ from torch import Tensor
 
 from peftsearch import checkpoint, ranks
 from peftsearch.backbones.base import head_parameters
-from peftsearch.batches import Batches
 from peftsearch.config import RunConfig, SearchConfig
 from peftsearch.devices.reduce import sum_gradients, summed
 from peftsearch.devices.slices import slice_of
@@ -128,7 +127,7 @@ class Search:
         self.session.events.rewind("search", self.step, search=self.number)
         optimiser = self.session.accelerator.prepare(self.weights)
         size = self.config.batch_size
-        orders = [Batches(len(rows), size, derive(self.seed, name))
+        orders = [self.session.batches(rows, size, derive(self.seed, name))
                   for name, rows in (("train", self.train), ("valid", self.valid))]  # fmt: skip
         began = time.perf_counter()
         while self.step < self.config.steps and not self.settled:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from peftsearch import effort, ranks
-from peftsearch.batches import Batches
 from peftsearch.devices.reduce import summed
 from peftsearch.devices.slices import slice_of
 from peftsearch.errors import DivergedError
@@ -89,7 +88,7 @@ def importance(work: Workspace, number: int = 0) -> Values:
     supernet = base.restore_supernet(work, gates, number)
     rows, model = work.features.search_valid, work.backbone.model
     seed = derive(search_seed(work.config, number), "saliency")
-    order = Batches(len(rows), work.config.search.batch_size, seed)
+    order = work.session.batches(rows, work.config.search.batch_size, seed)
     methods = list(supernet.weight_parameters())
     total = torch.zeros_like(gates.on)
     batches = effort.importance_batches(work.config)
