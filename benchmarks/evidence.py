@@ -37,13 +37,15 @@ from peftsearch.architecture import Architecture, Choice
 from peftsearch.bench.build import workspace
 from peftsearch.catalogue import method_facts
 from peftsearch.config import RunConfig
-from peftsearch.race import Contestant, RealTrials
+from peftsearch.race import Contestant, RealTrials, race_json
 from peftsearch.retrain import retrain
+from peftsearch.rundir import read_json, write_json
 from peftsearch.strategies import priced
 from peftsearch.workspace import Workspace
 
 BUDGETS = ("0.05%", "0.25%", "1%")
 FACTORS = (1 / 3, 1.0, 3.0)
+RACE = "race.json"
 #: Scores this close to the best one are as good.
 WITHIN = 0.02
 #: What stands where in a layer of UniPELT: part, method, modules.
@@ -159,9 +161,11 @@ def searched(config: RunConfig, seed: int, work: Workspace) -> Architecture:
     """Search with a seed on the rows that every other architecture is compared on."""
     work.session.config = replace(config, seed=seed)
     priced.search(work)
-    winner = priced.choose(work, RealTrials(work)).winner
+    trials = RealTrials(work)
+    verdict = priced.choose(work, trials)
+    write_json(work.session.run.file(RACE), race_json(work, verdict.standings, trials))
     work.session.config = config
-    return winner.architecture
+    return verdict.winner.architecture
 
 
 def trained(config: RunConfig, name: str) -> float | None:
@@ -219,15 +223,17 @@ def _crowded(work: Workspace, first: int, size: int) -> tuple[Choice, ...]:
 def retrained(
     config: RunConfig, find: Callable[[Workspace], Architecture], name: str
 ) -> dict[str, Any]:
-    """Retrain what is found over all seeds; return scores, size and choices."""
+    """Retrain what is found over all seeds; return scores, size, choices, and its race if any."""
     with workspace(config) as work:
         work.features.tokenise()
         architecture = find(work)
         folder = work.session.run.file("retrained")
         result = retrain(work, architecture, name, "retrain", folder)
+        race = work.session.run.file(RACE)
+        raced = {"race": read_json(race)["contestants"]} if race.is_file() else {}
     chosen = [f"{c.site} {c.method} {c.size} {'+'.join(c.modules)}" for c in architecture.active]
     return {"name": name, "scores": result["values"], "num_params": architecture.num_params,
-            "methods": architecture.methods, "choices": chosen}  # fmt: skip
+            "methods": architecture.methods, "choices": chosen, **raced}  # fmt: skip
 
 
 def main() -> None:
