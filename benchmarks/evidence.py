@@ -109,11 +109,13 @@ class Evidence:
         config: Of every run, but for budget, seed and learning rates.
         notes: What is known.
         searches: How many searches a budget.
+        rivals_only: Whether only what stands beside the searches is done.
     """
 
     config: RunConfig
     notes: Notes
     searches: int
+    rivals_only: bool = False
 
     def gather(self, budgets: Sequence[str]) -> None:
         """Do all that is not done yet."""
@@ -123,9 +125,13 @@ class Evidence:
             config = replace(self.config, budget=budget, learning_rates=rates)
             single = partial(retrained, config, uniform(best), best)
             self.notes.get(f"{place}/single", single)
-            for seed in range(1, self.searches + 1):
-                self._searched(config, budget, seed)
             self.notes.get(f"{place}/unipelt", partial(retrained, config, unipelt, "unipelt"))
+            for seed in range(1, self.searches + 1):
+                fill = partial(retrained, config, filled(seed), "random")
+                self.notes.get(f"{place}/random/{seed}", fill)
+            for seed in range(1, 1 + (0 if self.rivals_only else self.searches)):
+                find = partial(retrained, config, partial(searched, config, seed), "found")
+                self.notes.get(f"{place}/found/{seed}", find)
 
     def _tuned(self, config: RunConfig, place: str) -> tuple[dict[str, float], str]:
         """Return the rate of every method that fits, and the best uniform architecture.
@@ -146,15 +152,15 @@ class Evidence:
                 best[name] = known[rates[method]]
         return rates, max(best, key=lambda name: best[name])
 
-    def _searched(self, config: RunConfig, budget: str, seed: int) -> None:
-        def filled(work: Workspace) -> Architecture:
-            root = seeds.derive(seed, "random", 0)
-            found = baselines.random_fill(work.space, work.free, root)
-            return work.architecture(work.assigned(found).active)
 
-        for name, find in (("found", partial(searched, config, seed)), ("random", filled)):
-            key = f"budgets/{budget}/{name}/{seed}"
-            self.notes.get(key, partial(retrained, config, find, name))
+def filled(seed: int) -> Callable[[Workspace], Architecture]:
+    """Return what fills the budget at random."""
+
+    def find(work: Workspace) -> Architecture:
+        found = baselines.random_fill(work.space, work.free, seeds.derive(seed, "random", 0))
+        return work.architecture(work.assigned(found).active)
+
+    return find
 
 
 def searched(config: RunConfig, seed: int, work: Workspace) -> Architecture:
@@ -244,6 +250,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", required=True)
     parser.add_argument("--budgets", nargs="+", default=BUDGETS)
     parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument("--rivals-only", action="store_true", help="no searches yet")
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--out", type=Path, default=Path("reports/evidence"))
     typed = parser.parse_args()
@@ -259,7 +266,7 @@ def main() -> None:
         config = configuration.resolve(flags=flags, overrides=SETTINGS)
         notes = Notes(typed.out / f"{name}.json")
         notes.of(task=name, rows=typed.rows, settings=list(SETTINGS))
-        Evidence(config, notes, typed.searches).gather(typed.budgets)
+        Evidence(config, notes, typed.searches, typed.rivals_only).gather(typed.budgets)
 
 
 if __name__ == "__main__":
