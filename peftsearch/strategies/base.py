@@ -167,8 +167,12 @@ def random_fills(work: Workspace, count: int) -> list[tuple[int, ...]]:
     """Return up to ``count`` different random assignments that fill the budget."""
     seed = derive(work.config.seed, "random fill")
     fill = partial(baselines.random_fill, work.space, work.free)
-    drawn = dict.fromkeys(tuple(fill(derive(seed, i))) for i in range(_DRAWS * count))
-    return [*drawn][:count]
+    drawn: dict[tuple[int, ...], None] = {}
+    for i in range(_DRAWS * count):
+        if len(drawn) == count:
+            break
+        drawn[tuple(fill(derive(seed, i)))] = None
+    return [*drawn]
 
 
 def build_supernet(work: Workspace, gates: Gates | None = None, number: int = 0) -> Supernet:

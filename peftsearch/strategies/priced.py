@@ -3,8 +3,8 @@
 1. Gates under one price per parameter are trained bilevel on hard samples near the budget.
 2. The supernet's loss is measured on architectures within the budget, and an additive model is
    fitted; its prior opinion is what the loss would miss most, to first order.
-3. A knapsack over the model's values proposes architectures. They race, with the uniform ones
-   of the best methods and random fill.
+3. A knapsack over the model's values proposes the best architecture. It races with random fills
+   of the budget and uniform architectures that the values like as well.
 
 Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack and successive
 halving (arXiv 1502.07943).
@@ -41,8 +41,12 @@ STRATEGY = {
     "title": "priced gates, measured values, knapsack and race (the default)",
     "reference": "ours",
 }
-#: Share of the gates in which two proposals differ.
+#: Random fills of the budget that are asked for, and the share of them whose values are liked.
+_FILLS, _LIKED = 60, 1 / 3
+#: Share of the gates in which two proposals of the knapsack differ.
 _DIVERSITY = 0.1
+#: One contestant in so many is a random fill that the values have no say in.
+_RANDOM_IN = 8
 #: Draws from the posterior that say how certain the winner is.
 _PLAUSIBLE = 40
 
@@ -86,7 +90,7 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
         write_alone(work, alone)
     left = base.allowance(work, spent(work), trials.scoring)
     count, shares = effort.field(left, base.shares(work), trials.scoring)
-    besides = others(work, trials, model.values())[: int(count * work.config.race.besides)]
+    besides = others(work, trials, model.values(), count)
     found = proposals(work, model.values(), count - len(besides))
     standings = halving(trials, base.different([*besides, *found]), shares)
     certain = certainty(work, alone, standings[0].contestant.architecture)
@@ -94,28 +98,63 @@ def choose(work: Workspace, trials: Trials) -> base.Verdict:
 
 
 def proposals(work: Workspace, values: Values, count: int) -> list[Contestant]:
-    """Return the best architectures within the budget that differ in a share of the gates."""
-    space, limit = work.space, work.free
-    apart = max(1, round(_DIVERSITY * len(space.gates)))
-    found: list[list[int]] = []
-    for _ in range(count):
-        try:
-            found.append(solve(space, values, limit, found, apart, least_cost=1))
-        except BudgetError:
-            break  # so small a space has no more architectures that differ
+    """Return the best architecture within the budget, and random fills that are liked.
+
+    The next best ones of the knapsack share its mistakes: values that are wrong are wrong in all
+    of them. Random fills differ in everything, and the better third of them is nearly as good.
+    Where so small a space has too few of them, the knapsack's next best follow.
+    """
+    best = solutions(work.space, values, work.free, 1)
+    fills = base.random_fills(work, _FILLS)
+    least = liked(values, fills)
+    wanted = [*best, *(fill for fill in fills if additive(values, fill) >= least)]
+    found = list(dict.fromkeys(map(tuple, wanted)))[:count]
+    if len(found) < count:
+        further = solutions(work.space, values, work.free, count - len(found), found)
+        found += map(tuple, further)
     return [base.contestant(work, f"gates-{i}", c) for i, c in enumerate(found, start=1)]
 
 
-def others(work: Workspace, trials: Trials, opinion: Values) -> list[Contestant]:
-    """Return what races besides: the likeliest uniform architectures and random fill in turn."""
+def liked(values: Values, fills: Sequence[Sequence[int]]) -> float:
+    """Return what the worst of the better third of random fills is worth."""
+    worths = sorted((additive(values, fill) for fill in fills), reverse=True)
+    return worths[max(1, round(_LIKED * len(worths))) - 1] if worths else -math.inf
 
-    def worth(entry: Contestant) -> float:
-        method = baselines.UNIFORM[entry.name]
-        inside = baselines.uniform_in(work.space, method, work.free)
-        return additive(opinion, inside) if inside else -math.inf
 
-    uniform = sorted(base.uniform_contestants(work, trials), key=worth, reverse=True)
-    return base.different([*uniform[:1], *base.random_contestants(work, 1), *uniform[1:]])
+def solutions(
+    space: SearchSpace,
+    values: Values,
+    limit: int,
+    count: int,
+    found: Sequence[Sequence[int]] = (),
+) -> list[list[int]]:
+    """Return the best architectures that differ in a share of the gates, from ``found`` too."""
+    apart = max(1, round(_DIVERSITY * len(space.gates)))
+    new: list[list[int]] = []
+    for _ in range(count):
+        try:
+            new.append(solve(space, values, limit, [*map(list, found), *new], apart, least_cost=1))
+        except BudgetError:
+            break  # so small a space has no more architectures that differ
+    return new
+
+
+def others(work: Workspace, trials: Trials, values: Values, count: int) -> list[Contestant]:
+    """Return what races besides, of ``count``: uniform architectures, and random fill.
+
+    A uniform architecture races where the values like it as they must like a random fill; those
+    they like best, up to a share of the race.
+    """
+    least = liked(values, base.random_fills(work, _FILLS))
+    worths = []
+    for entry in base.uniform_contestants(work, trials):
+        inside = baselines.uniform_in(work.space, baselines.UNIFORM[entry.name], work.free)
+        worths.append((additive(values, inside) if inside else -math.inf, entry))
+    worths.sort(key=lambda pair: pair[0], reverse=True)
+    uniform = [entry for worth, entry in worths if worth >= least]
+    uniform = uniform[: int(count * work.config.race.besides)]
+    random = base.random_contestants(work, count // _RANDOM_IN)
+    return base.different([*uniform, *random])[: count - 1]
 
 
 def spent(work: Workspace) -> float:
