@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from peftsearch.errors import BudgetError, ConfigError, DivergedError, StoppedEr
 from peftsearch.formats import TextToText
 from peftsearch.search import hypergradient
 from peftsearch.search.loop import Search
+from peftsearch.strategies import priced
 from tests.pipeline.material import Material, write_space
 
 Event = dict[str, Any]

@@ -1,0 +1,89 @@
+"""What races: the knapsack's best, random fills and uniform architectures that are liked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from peftsearch import baselines
+from peftsearch.bench.build import workspace
+from peftsearch.discretise import cost_of, solve
+from peftsearch.race import UNIFORM, Contestant, RealTrials
+from peftsearch.strategies import base, priced
+from peftsearch.values import Values, additive
+from peftsearch.workspace import Workspace
+from tests.pipeline.material import build
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    material = build(tmp_path_factory.mktemp("proposals"))
+    with workspace(material.config(trainings=20)) as made:
+        yield made
+
+
+def some_values(work: Workspace, seed: int) -> Values:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=len(gate.candidates)).tolist() for gate in work.space.gates]
+
+
+def indices(work: Workspace, contestant: Contestant) -> tuple[int, ...]:
+    found = base.candidates_of(work.space, contestant.architecture)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_the_best_and_then_what_is_liked(work: Workspace, seed: int, count: int) -> None:
+    values = some_values(work, seed)
+    found = [indices(work, one) for one in priced.proposals(work, values, count)]
+    assert 1 <= len(found) == len(set(found)) <= count
+    assert all(0 < cost_of(work.space, one) <= work.free for one in found)
+    best = solve(work.space, values, work.free, least_cost=1)
+    assert found[0] == tuple(best)
+    fills = base.random_fills(work, 60)
+    worths = sorted((additive(values, fill) for fill in fills), reverse=True)
+    least = worths[max(1, round(len(worths) / 3)) - 1]
+    assert priced.liked(values, fills) == least
+    # As long as there are any: after them come the knapsack's next best ones.
+    good = [one for one in found[1:] if one in fills and additive(values, one) >= least]
+    there = [fill for fill in fills if additive(values, fill) >= least and fill != found[0]]
+    assert good == found[1 : len(good) + 1]
+    assert len(good) == min(count - 1, len(there))
+
+
+def test_without_any_fill_everything_is_liked() -> None:
+    assert priced.liked([[0.0, 1.0]], []) == -math.inf
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 20])
+def test_uniform_ones_race_where_they_are_liked(work: Workspace, count: int) -> None:
+    trials = RealTrials(work)
+    uniform = base.uniform_contestants(work, trials)
+    assert len(uniform) > 1
+    favoured = baselines.uniform_in(work.space, baselines.UNIFORM[uniform[-1].name], work.free)
+    assert favoured is not None
+    values = [[float(i == taken) for i in range(len(gate.candidates))]
+              for gate, taken in zip(work.space.gates, favoured, strict=True)]  # fmt: skip
+    found = priced.others(work, trials, values, count)
+    assert len(found) <= max(0, count - 1)
+    named = [one.name for one in found if one.source == UNIFORM]
+    assert named[:1] == ([uniform[-1].name] if count > 1 else [])  # the likeliest is first
+    assert len(named) <= count * work.config.race.besides
+    assert len([one for one in found if one.source == "random"]) == count // 8
+
+
+def test_uniform_ones_that_are_not_liked_do_not_race(work: Workspace) -> None:
+    trials = RealTrials(work)
+    methods = {baselines.UNIFORM[one.name] for one in base.uniform_contestants(work, trials)}
+    inside = [baselines.uniform_in(work.space, method, work.free) for method in methods]
+    taken = [{row[g] for row in inside if row} - {0} for g in range(len(work.space.gates))]
+    values = [[-1.0 if i in bad else 0.0 for i in range(len(gate.candidates))]
+              for gate, bad in zip(work.space.gates, taken, strict=True)]  # fmt: skip
+    least = priced.liked(values, base.random_fills(work, 60))
+    assert max(additive(values, row) for row in inside if row) < least
+    assert priced.others(work, trials, values, 6) == []
