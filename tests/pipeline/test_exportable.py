@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from peftsearch import baselines, pipeline
 from peftsearch.architecture import Architecture
 from peftsearch.backbones.loading import load_backbone
 from peftsearch.export.writing import problems
+from peftsearch.strategies import priced
 from tests.pipeline.material import Material
 
 
@@ -21,9 +23,10 @@ def _json(path: Path) -> Any:
 
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uniform BitFit takes T5's norms too, where PEFT has no bias."""
+    """Uniform BitFit takes T5's norms too, where PEFT has no bias; every uniform one races."""
     methods = {"uniform-lora": "lora", "uniform-bitfit": "bitfit", "uniform-adapter": "adapter"}
     monkeypatch.setattr(baselines, "UNIFORM", methods)
+    monkeypatch.setattr(priced, "liked", lambda values, fills: -math.inf)
     monkeypatch.setattr("peftsearch.report.write_report", lambda path: None)
 
 

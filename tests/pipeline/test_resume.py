@@ -80,8 +80,8 @@ def _stopping(
         [("search", 1), ("search", 5), ("search", 8), ("search", 5, "seed 1"), ("retrain", 3)],
         [
             ("discretise", 2, "", "measure"),
-            ("discretise", 1, "uniform"),
-            ("discretise", 1, "gates"),
+            ("discretise", 1, "gates-1"),
+            ("discretise", 1, "gates-2"),
             ("discretise", 3),
         ],
         [("retrain", 5), ("baselines", 2, "random"), ("search", 4)],
