@@ -3,9 +3,9 @@
     python benchmarks/race_mix.py --budget 1% 2% --seeds 6
 
 For each budget and search seed one search is made; then the race is run with each value of
-``race.besides``, the share of it that uniform architectures may have at most. What wins, and every uniform baseline, is retrained on
-the same seeds and scored on test. Printed is the median difference in points to the best uniform
-baseline, which was chosen by test, so a little too good.
+``race.besides``, the share of it that uniform architectures may have at most. What wins, and every
+uniform baseline, is retrained on the same seeds and scored on test. Printed is the median
+difference in points to the best uniform baseline, which was chosen by test, so a little too good.
 """
 
 from __future__ import annotations
