@@ -70,10 +70,8 @@ def _panel(
             markersize=7, markeredgecolor=INK, elinewidth=1.4, capsize=3, zorder=3,
         )  # fmt: skip
     axes.grid(visible=True)
-    axes.margins(0.1)
-    axes.autoscale_view()
-    # From 0, and a little below for the markers; a panel of zeros gets a scale all the same.
-    right, top = max(axes.get_xlim()[1], 0.5), max(axes.get_ylim()[1], 0.5)
+    # From 0, with room around for the markers; a panel of zeros gets a scale all the same.
+    right, top = (max(1.08 * end, 0.5) for end in (axes.dataLim.x1, axes.dataLim.y1))
     axes.set_xlim(-0.04 * right, right)
     axes.set_ylim(-0.06 * top, top)
 
