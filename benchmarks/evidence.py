@@ -17,6 +17,9 @@ diverging. All that follows uses these rates, the search too:
 All of this is decided on the selection split. Each is then retrained on all training rows, over
 the same seeds, and scored once on test. The file of a task is written after each step, and what
 it has is not done again. ``evidence_summary.py`` reads the files.
+
+``--steps N`` makes every training that long, and the search in proportion, for tasks that learn
+nothing in so few steps; the name of the file then ends in ``-N``.
 """
 
 from __future__ import annotations
@@ -54,17 +57,22 @@ UNIPELT = (
     ("attention", "prefix", ("k", "v")),
     ("feed_forward", "adapter", ("down",)),
 )
-SETTINGS = (
-    "precision=bf16",
-    "group_by_length=true",
-    "search.steps=192",
-    "search.batch_size=16",
-    "search.measured=48",
-    "search.valid_rows=64",
-    "race.first_rung=0.5",
-    "retrain.steps=120",
-    "retrain.batch_size=16",
-)
+STEPS = 120
+
+
+def settings(steps: int) -> list[str]:
+    """Return what is set beside the preset for trainings of this length."""
+    return [
+        "precision=bf16",
+        "group_by_length=true",
+        f"search.steps={round(1.6 * steps)}",
+        "search.batch_size=16",
+        "search.measured=48",
+        "search.valid_rows=64",
+        "race.first_rung=0.5",
+        f"retrain.steps={steps}",
+        "retrain.batch_size=16",
+    ]
 
 
 @dataclass
@@ -252,6 +260,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=3)
     parser.add_argument("--rivals-only", action="store_true", help="no searches yet")
     parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of every training")
     parser.add_argument("--out", type=Path, default=Path("reports/evidence"))
     typed = parser.parse_args()
     for task in typed.tasks:
@@ -263,9 +272,11 @@ def main() -> None:
             "seeds": 3,
             "train_rows": typed.rows,
         }
-        config = configuration.resolve(flags=flags, overrides=SETTINGS)
-        notes = Notes(typed.out / f"{name}.json")
-        notes.of(task=name, rows=typed.rows, settings=list(SETTINGS))
+        texts = settings(typed.steps)
+        config = configuration.resolve(flags=flags, overrides=texts)
+        length = "" if typed.steps == STEPS else f"-{typed.steps}"
+        notes = Notes(typed.out / f"{name}{length}.json")
+        notes.of(task=name, rows=typed.rows, settings=texts)
         Evidence(config, notes, typed.searches, typed.rivals_only).gather(typed.budgets)
 
 

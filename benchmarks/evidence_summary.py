@@ -5,7 +5,8 @@
 Differences are in points of the task's metric, found minus the other, paired by the seed of the
 retraining. Their 95 % intervals are percentiles of a bootstrap in which searches and seeds of
 retraining are drawn anew, each on its own, since every search is retrained on the same seeds; over
-all tasks, the tasks are drawn anew too.
+all tasks, the tasks are drawn anew too. Of a task at several lengths of training the longest
+counts.
 """
 
 from __future__ import annotations
@@ -56,6 +57,23 @@ def _resampled(table: np.ndarray, rng: np.random.Generator) -> float:
     return float(table[np.ix_(searches, seeds)].mean())
 
 
+def cells_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what is finished by budget and task, each task at its longest."""
+    cells: dict[str, dict[str, Any]] = {}
+    read = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    for stem, content in sorted(read.items(), key=lambda item: steps(item[1])):
+        for budget, cell in content.get("budgets", {}).items():
+            if len(cell.get("found", {})) == 3:  # the last of a budget
+                cells.setdefault(budget, {})[content["task"]] = {"file": stem, **cell}
+    return {budget: dict(sorted(tasks.items())) for budget, tasks in cells.items()}
+
+
+def steps(content: Mapping[str, Any]) -> int:
+    """Return how long each training of a file was."""
+    key = "retrain.steps="
+    return next(int(text.removeprefix(key)) for text in content["settings"] if key in text)
+
+
 def shown(scores: np.ndarray) -> str:
     """Return mean and standard deviation."""
     values = scores.ravel().tolist()
@@ -66,27 +84,22 @@ def main() -> None:
     """Read the files, print two tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("reports/evidence"))
-    files = sorted(parser.parse_args().folder.glob("*.json"))
-    cells: dict[str, dict[str, Any]] = {}
-    for path in files:
-        for budget, cell in json.loads(path.read_text()).get("budgets", {}).items():
-            if len(cell.get("found", {})) == 3:  # the last of a budget
-                cells.setdefault(budget, {})[path.stem] = cell
+    cells = cells_of(parser.parse_args().folder)
     out = sys.stdout.write
     out("| task | budget | found | single, chosen by selection | random | UniPELT |\n")
     out("| --- | --- | --- | --- | --- | --- |\n")
     for budget, tasks in cells.items():
-        for task, cell in tasks.items():
+        for cell in tasks.values():
             scores = [shown(grid(cell, name)) for name in ("found", *RIVALS)]
             scores[1] += f" ({cell['single']['name']})"
-            out(f"| {task} | {budget} | {' | '.join(scores)} |\n")
+            out(f"| {cell['file']} | {budget} | {' | '.join(scores)} |\n")
     out("\n| budget | tasks | found minus | mean | 95 % interval |\n")
     out("| --- | --- | --- | --- | --- |\n")
     for budget, tasks in cells.items():
         for rival in RIVALS:
             tables = [differences(cell, rival) for cell in tasks.values()]
             mean, low, high = interval(tables)
-            names = ", ".join(tasks)
+            names = ", ".join(cell["file"] for cell in tasks.values())
             out(f"| {budget} | {names} | {rival} | {mean:+.1f} | {low:+.1f} to {high:+.1f} |\n")
 
 
