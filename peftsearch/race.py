@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +72,14 @@ class Trials(Protocol):
         """Whether this architecture can be trained here."""
         ...
 
+    def loss(self, contestant: Contestant, share: float) -> float:
+        """Return what tells equal scores apart at a share: the lower one goes on.
+
+        The training loss of one that gives every row the same answer, so that its score says
+        nothing; 0 for all others.
+        """
+        ...
+
     def noise(self, one: Contestant, other: Contestant) -> float:
         """Return the standard error of the difference of their last scores."""
         ...
@@ -103,14 +111,13 @@ class RealTrials:
         if share > self.reached.get(name, 0.0):
             self.spent += share - self.reached.get(name, 0.0) + self.scoring
             self.reached[name] = share
-        total = self.work.config.retrain.steps
-        steps = max(1, round(share * total))
+        steps = self._steps(share)
         file = self.work.session.run.file(self.purpose, f"{name}.result.json")
         job = Job(
             name=name,
             stage="discretise",
             architecture=contestant.architecture,
-            steps=total,
+            steps=self.work.config.retrain.steps,
             seed=derive(self.work.config.seed, self.purpose),
             checkpoint=file.with_name(f"{name}.checkpoint.safetensors"),
             until=steps,
@@ -129,6 +136,11 @@ class RealTrials:
     def knows(self, architecture: Architecture) -> bool:
         """Every architecture can be trained."""
         return True
+
+    def loss(self, contestant: Contestant, share: float) -> float:
+        """Return the training loss of one that tells no rows apart; all train on the same rows."""
+        losses = self.records[contestant.name].get("losses_of_constant", {})
+        return float(losses.get(str(self._steps(share)), 0.0))
 
     def noise(self, one: Contestant, other: Contestant) -> float:
         """Return the standard deviation of the difference over resamples of the selection rows.
@@ -149,6 +161,9 @@ class RealTrials:
             found.append(a - b)
         return float(np.std(found))
 
+    def _steps(self, share: float) -> int:
+        return max(1, round(share * self.work.config.retrain.steps))
+
     def _train(self, job: Job, record: dict[str, Any]) -> dict[str, Any]:
         """Train and score; one that diverges has no score and cannot win."""
         work = self.work
@@ -162,7 +177,11 @@ class RealTrials:
             lost = {"diverged": str(error), "hint": error.hint}
             return record | lost | {"scores": {**record["scores"], str(job.until): None}}
         scores = {**record["scores"], str(job.until): found[work.task.metric]}
-        return record | {"scores": scores, "seconds": trained.seconds, "predictions": said}
+        record = record | {"scores": scores, "seconds": trained.seconds, "predictions": said}
+        if all(answer == said[0] for answer in said):
+            losses = record.get("losses_of_constant", {})
+            record["losses_of_constant"] = {**losses, str(job.until): trained.final_loss}
+        return record
 
     def tidy(self) -> None:
         """Remove the checkpoints: nobody trains on."""
@@ -177,10 +196,12 @@ class Standing:
     Attributes:
         contestant: Who.
         scores: Selection score by share of a training, as far as it went; ``None``: diverged.
+        loss: What tells equal scores apart there; see ``Trials.loss``.
     """
 
     contestant: Contestant
     scores: dict[float, float | None]
+    loss: float = 0.0
 
     @property
     def share(self) -> float:
@@ -204,16 +225,18 @@ def halving(
         shares: Rising shares of a single training.
 
     Returns:
-        The standings, the winner first: who came further, then the better score, then the one
-        with fewer parameters, then the one named first. Where a uniform architecture came as far
+        The standings, the winner first: who came further, then the better score, then who
+        tells rows apart, then the lower loss of those that do not, then the one with fewer
+        parameters, then the one named first. Where a uniform architecture came as far
         as the best and lies within one standard error of it, the simpler one wins.
     """
     standings = [Standing(contestant, {}) for contestant in contestants]
     alive = list(range(len(standings)))
     for share in shares:
         for i in alive:
-            scored = trials.score(standings[i].contestant, share)
-            standings[i] = replace(standings[i], scores={**standings[i].scores, share: scored})
+            contestant, scores = standings[i].contestant, standings[i].scores
+            scores = {**scores, share: trials.score(contestant, share)}
+            standings[i] = Standing(contestant, scores, trials.loss(contestant, share))
         alive = [i for i in alive if standings[i].score is not None]
         alive = sorted(alive, key=lambda i: _rank(standings[i], i))[: math.ceil(len(alive) / 2)]
         if len(alive) < 2:
@@ -237,11 +260,11 @@ def _simplest_first(trials: Trials, ranked: list[Standing]) -> list[Standing]:
     return ranked
 
 
-def _rank(standing: Standing, place: int) -> tuple[bool, float, float, int, int]:
+def _rank(standing: Standing, place: int) -> tuple[bool, float, float, float, int, int]:
     value = standing.score
     lost = value is None
     fewer = standing.contestant.architecture.num_params
-    return lost, -standing.share, -(value or 0.0), fewer, place
+    return lost, -standing.share, -(value or 0.0), standing.loss, fewer, place
 
 
 def race_json(work: Workspace, standings: Sequence[Standing], trials: RealTrials) -> dict[str, Any]:
@@ -277,6 +300,8 @@ def _row(work: Workspace, standing: Standing, trials: RealTrials) -> dict[str, A
         "seconds": record.get("seconds"),
         "summary": summary(contestant.architecture),
     }
+    if "losses_of_constant" in record:
+        row["losses_of_constant"] = record["losses_of_constant"]
     if "diverged" in record:
         row |= {"diverged": record["diverged"], "hint": record["hint"]}
         row["summary"] += ", diverged"

@@ -179,6 +179,7 @@ class _Facts:
             self._budget,
             self._one_seed,
             self._learned,
+            self._raced,
             self._collapsed,
             self._uncertain,
             self._seeds_disagree,
@@ -264,6 +265,17 @@ class _Facts:
             f"The best architecture measured on the supernet scores {score(top)}, a constant "
             f"answer {score(measured['chance'])}: the search had little to go by. Give it more "
             "steps."
+        )
+
+    def _raced(self) -> tuple[str, str] | None:
+        rows = self.race["contestants"]
+        told = sum(str(row.get("steps")) not in row.get("losses_of_constant", ()) for row in rows)
+        if 2 * told >= len(rows):
+            return None
+        return "race_learned_nothing", (
+            f"{len(rows) - told} of {len(rows)} contestants of the race gave every row the same "
+            f"answer when last scored, and only their training loss told them apart. Train longer "
+            f"(retrain.steps), or try other learning rates."
         )
 
     def _collapsed(self) -> tuple[str, str] | None:

@@ -69,7 +69,7 @@ class Trained:
 
     Attributes:
         insertions: The trained layers.
-        final_loss: Mean training loss of the last tenth of the steps.
+        final_loss: Mean training loss of the last tenth of the steps so far.
         seconds: Wall time of the loop, over interruptions.
     """
 
@@ -201,13 +201,26 @@ class _Loop:
 
     @property
     def final_loss(self) -> float:
-        """Mean loss of the last tenth of the steps."""
-        return self.recent / max(1, self.job.steps // 10)
+        """Mean loss of the last tenth of the steps of this leg."""
+        return self.recent / self.tail
+
+    @property
+    def end(self) -> int:
+        """Where this leg of the training ends."""
+        until = self.job.until
+        return self.job.steps if until is None else min(until, self.job.steps)
+
+    @property
+    def tail(self) -> int:
+        """Steps whose loss counts: the last tenth."""
+        return max(1, self.end // 10)
 
     def run(self, task_format: Format, features: Sequence[Feature]) -> None:
         """Run the remaining steps."""
         config, job = self.session.config, self.job
-        end = job.steps if job.until is None else min(job.until, job.steps)
+        end, tail = self.end, self.end - self.tail
+        if self.step <= tail:
+            self.recent = 0.0  # what is there is of the leg before
         seed = derive(job.seed, "order")
         order = self.session.batches(features, config.retrain.batch_size, seed)
         optimiser = self.session.accelerator.prepare(self.optimiser) if self.optimiser else None
@@ -217,7 +230,7 @@ class _Loop:
             set_rates(optimiser, schedule(self.step, job.steps, config.retrain.warmup_fraction))
             rows = [features[i] for i in order.indices(self.step)]
             loss = self._update(optimiser, task_format, rows)
-            if self.step >= job.steps - max(1, job.steps // 10):
+            if self.step >= tail:
                 self.recent += loss
             self.step += 1
             if self.step % config.search.log_every == 0 or self.step == end:

@@ -39,6 +39,10 @@ class TableTrials:
         """Whether it is an architecture of the table's space."""
         return candidates_of(self.table.space, architecture) is not None
 
+    def loss(self, contestant: Contestant, share: float) -> float:
+        """Return 0: a table has scores only."""
+        return 0.0
+
     def noise(self, one: Contestant, other: Contestant) -> float:
         """Return 0: a table has no rows to resample, so only equal scores are a tie."""
         return 0.0

@@ -49,6 +49,7 @@ ALERT_TITLES = {
     "budget_not_binding": "The budget does not bind",
     "one_seed": "One seed only",
     "supernet_learned_nothing": "The supernet learned nothing",
+    "race_learned_nothing": "The race learned little",
     "nothing_chosen": "Nothing was chosen",
     "uniform_won_race": "A uniform architecture won the race",
     "one_method_only": "One method only",

@@ -24,6 +24,7 @@ class Made:
     scores: dict[str, tuple[float | None, ...]]
     error: float = 0.0
     spent: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     @property
@@ -36,6 +37,9 @@ class Made:
 
     def knows(self, architecture: Architecture) -> bool:
         return True
+
+    def loss(self, entry: Contestant, share: float) -> float:
+        return self.losses.get(entry.name, 0.0)
 
     def noise(self, one: Contestant, other: Contestant) -> float:
         return self.error
@@ -80,6 +84,15 @@ def test_ties_go_to_the_cheaper_then_to_the_first() -> None:
     same = dict.fromkeys(("a", "b", "c"), (0.5, 0.5, 0.5))
     entries = [contestant("a", 100), contestant("b", 90), contestant("c", 90)]
     assert [s.contestant.name for s in halving(Made(same), entries, (0.25,))] == ["b", "c", "a"]
+
+
+def test_of_constant_answers_the_lower_loss_goes_on_and_who_tells_rows_apart_before() -> None:
+    same = dict.fromkeys(("a", "b", "c", "d"), (0.5, 0.5, 0.5))
+    trials = Made(same, losses={"a": 0.7, "b": 0.6, "c": 0.65})
+    entries = [contestant("a", 1), contestant("b", 3), contestant("c", 2), contestant("d", 4)]
+    found = halving(trials, entries, SHARES)
+    assert [s.contestant.name for s in found] == ["d", "b", "c", "a"]
+    assert found[0].share == found[1].share == 0.5 > found[2].share
 
 
 @pytest.mark.parametrize(("error", "winner"), [(0.01, "gates-1"), (0.03, "uniform-lora")])

@@ -187,6 +187,25 @@ def test_the_supernet_learned_nothing(tmp_path: Path, top: float, learned: bool)
     assert ("supernet_learned_nothing" in codes(summarise(run))) is not learned
 
 
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([{"5": 0.7}, {"5": 0.6}, {"5": 0.6, "10": 0.5}, {}], True),
+        ([{"5": 0.7}, {"5": 0.6}, {}, {}], False),
+        ([{"5": 0.7}, {"5": 0.6}, {"5": 0.6}, {}], False),  # the third learned later on
+    ],
+)
+def test_the_race_learned_nothing(
+    tmp_path: Path, losses: list[dict[str, float]], said: bool
+) -> None:
+    rows = [
+        {"name": f"gates-{i}", "steps": 5 if i < 2 else 10, "score": 0.5, "losses_of_constant": one}
+        for i, one in enumerate(losses)
+    ]
+    run = make(tmp_path, found=GOOD, baselines={"random-1": WORSE}, contestants=rows)
+    assert ("race_learned_nothing" in codes(summarise(run))) is said
+
+
 def test_nothing_chosen(tmp_path: Path) -> None:
     nothing = (Choice(LORA.site), EMPTY)
     run = make(tmp_path, found=GOOD, baselines={"random-1": WORSE}, choices=nothing)

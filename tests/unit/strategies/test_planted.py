@@ -86,6 +86,9 @@ class PlantedTrials:
     def knows(self, architecture: Architecture) -> bool:
         return base.candidates_of(self.work.space, architecture) is not None
 
+    def loss(self, contestant: Contestant, share: float) -> float:
+        return 0.0
+
     def noise(self, one: Contestant, other: Contestant) -> float:
         return 0.0
 
