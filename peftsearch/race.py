@@ -42,11 +42,13 @@ class Contestant:
         name: ``gates-1``, ``uniform-lora``, ``random-2``, ...
         source: Where it comes from: the name without its number.
         architecture: What it trains.
+        stand_in: Whether this is the nearest one of the space, in place of one that cannot race.
     """
 
     name: str
     source: str
     architecture: Architecture
+    stand_in: bool = False
 
 
 class Trials(Protocol):

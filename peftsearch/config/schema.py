@@ -100,8 +100,8 @@ class RaceConfig:
         first_rung: Share of a single training to which every contestant trains, in (0, 1].
         last_rung: Share to which the last ones train, in (0, 1], at least ``first_rung``; the
             rungs between double.
-        besides: Share of the contestants that are uniform architectures at most, in [0, 1): those
-            that the values like; ``priced`` only.
+        besides: Share of the contestants that are uniform architectures at most, in [0, 1): LoRA,
+            and those that the values like; ``priced`` only.
     """
 
     first_rung: float = _range(0.125, 0, 1, above=True)

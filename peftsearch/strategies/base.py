@@ -148,12 +148,13 @@ def uniform_contestants(work: Workspace, trials: Trials) -> list[Contestant]:
     found = []
     for name, choices in baselines.inside(named, methods).items():
         architecture = work.architecture((*kept, *choices))
-        if not trials.knows(architecture) or work.not_exportable_to(architecture):
+        stand_in = not trials.knows(architecture) or bool(work.not_exportable_to(architecture))
+        if stand_in:
             own = baselines.uniform_in(work.space, baselines.UNIFORM[name], work.free)
             if own is None:
                 continue
             architecture = work.assigned(own)
-        found.append(Contestant(name, UNIFORM, architecture))
+        found.append(Contestant(name, UNIFORM, architecture, stand_in))
     return different(found)
 
 

@@ -4,7 +4,8 @@
 2. The supernet's loss is measured on architectures within the budget, and an additive model is
    fitted; its prior opinion is what the loss would miss most, to first order.
 3. A knapsack over the model's values proposes the best architecture. It races with random fills
-   of the budget and uniform architectures that the values like as well.
+   of the budget and uniform architectures that the values like as well, and with uniform LoRA,
+   which is what one would take without a search.
 
 Source: ours; the pieces are DARTS (arXiv 1806.09055), a multiple-choice knapsack and successive
 halving (arXiv 1502.07943).
@@ -45,6 +46,8 @@ STRATEGY = {
 _FILLS, _LIKED = 60, 1 / 3
 #: Share of the gates in which two proposals of the knapsack differ.
 _DIVERSITY = 0.1
+#: What one would take without a search: it races whether the values like it or not.
+_USUAL = "uniform-lora"
 #: One contestant in so many is a random fill that the values have no say in.
 _RANDOM_IN = 8
 #: Draws from the posterior that say how certain the winner is.
@@ -142,14 +145,17 @@ def solutions(
 def others(work: Workspace, trials: Trials, values: Values, count: int) -> list[Contestant]:
     """Return what races besides, of ``count``: uniform architectures, and random fill.
 
-    A uniform architecture races where the values like it as they must like a random fill; those
-    they like best, up to a share of the race.
+    The usual architecture races if there is room for a uniform one; others, and what stands in for
+    it, where the values like them as they must like a random fill. Those they like best come
+    first, and all of them have at most a share of the race.
     """
     least = liked(values, base.random_fills(work, _FILLS))
     worths = []
     for entry in base.uniform_contestants(work, trials):
         inside = baselines.uniform_in(work.space, baselines.UNIFORM[entry.name], work.free)
-        worths.append((additive(values, inside) if inside else -math.inf, entry))
+        worth = additive(values, inside) if inside else -math.inf
+        usual = entry.name == _USUAL and not entry.stand_in
+        worths.append((math.inf if usual else worth, entry))
     worths.sort(key=lambda pair: pair[0], reverse=True)
     uniform = [entry for worth, entry in worths if worth >= least]
     uniform = uniform[: int(count * work.config.race.besides)]

@@ -1,14 +1,16 @@
-"""What races: the knapsack's best, random fills and uniform architectures that are liked."""
+"""What races: the knapsack's best, random fills, uniform LoRA, and others that are liked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from peftsearch import baselines
+from peftsearch.architecture import Architecture
 from peftsearch.bench.build import workspace
 from peftsearch.discretise import cost_of, solve
 from peftsearch.race import UNIFORM, Contestant, RealTrials
@@ -16,6 +18,8 @@ from peftsearch.strategies import base, priced
 from peftsearch.values import Values, additive
 from peftsearch.workspace import Workspace
 from tests.pipeline.material import build
+
+USUAL = "uniform-lora"
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +64,46 @@ def test_without_any_fill_everything_is_liked() -> None:
     assert priced.liked([[0.0, 1.0]], []) == -math.inf
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 8, 20])
-def test_uniform_ones_race_where_they_are_liked(work: Workspace, count: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 8, 20])
+def test_the_usual_one_races_and_then_those_that_are_liked(work: Workspace, count: int) -> None:
     trials = RealTrials(work)
-    uniform = base.uniform_contestants(work, trials)
-    assert len(uniform) > 1
-    favoured = baselines.uniform_in(work.space, baselines.UNIFORM[uniform[-1].name], work.free)
+    names = [one.name for one in base.uniform_contestants(work, trials)]
+    likeliest = names[-1]
+    assert USUAL in names[:-1]
+    favoured = baselines.uniform_in(work.space, baselines.UNIFORM[likeliest], work.free)
     assert favoured is not None
     values = [[float(i == taken) for i in range(len(gate.candidates))]
               for gate, taken in zip(work.space.gates, favoured, strict=True)]  # fmt: skip
     found = priced.others(work, trials, values, count)
     assert len(found) <= max(0, count - 1)
     named = [one.name for one in found if one.source == UNIFORM]
-    assert named[:1] == ([uniform[-1].name] if count > 1 else [])  # the likeliest is first
     assert len(named) <= count * work.config.race.besides
+    assert named[:2] == [USUAL, likeliest][: count // 2]
     assert len([one for one in found if one.source == "random"]) == count // 8
+
+
+def test_a_stand_in_for_the_usual_one_must_be_liked(work: Workspace) -> None:
+    class Narrow(RealTrials):
+        def knows(self, architecture: Architecture) -> bool:
+            return base.candidates_of(work.space, architecture) is not None
+
+    trials = Narrow(work)
+    assert any(one.name == USUAL and one.stand_in for one in base.uniform_contestants(work, trials))
+    worst = [[0.0] + [-1.0 * (c.method == "lora") for c in gate.candidates[1:]]
+             for gate in work.space.gates]  # fmt: skip
+    racing = [one.name for one in priced.others(work, trials, worst, 7)]
+    assert racing
+    assert USUAL not in racing
+    assert USUAL in [one.name for one in priced.others(work, RealTrials(work), worst, 7)]
+
+
+def test_no_uniform_one_races_where_none_may(work: Workspace) -> None:
+    plain = work.config
+    race = replace(plain.race, besides=0.0)
+    work.session.config = replace(plain, race=race)
+    found = priced.others(work, RealTrials(work), some_values(work, 0), 7)
+    work.session.config = plain
+    assert not found
 
 
 def test_uniform_ones_that_are_not_liked_do_not_race(work: Workspace) -> None:
@@ -82,6 +111,7 @@ def test_uniform_ones_that_are_not_liked_do_not_race(work: Workspace) -> None:
     inside = {
         one.name: baselines.uniform_in(work.space, baselines.UNIFORM[one.name], work.free)
         for one in base.uniform_contestants(work, trials)
+        if one.name != USUAL
     }
     kept, refused = 0, 0
     for seed in range(20):
@@ -89,8 +119,9 @@ def test_uniform_ones_that_are_not_liked_do_not_race(work: Workspace) -> None:
         racing = {one.name for one in priced.others(work, trials, values, 7)}  # no random fill
         good = {name for name, row in inside.items()
                 if row and additive(values, row) >= priced.liked(values, fills)}  # fmt: skip
-        assert racing <= good
-        assert len(racing) == min(len(good), 3)
+        assert USUAL in racing
+        assert racing - {USUAL} <= good
+        assert len(racing) == min(len(good) + 1, 3)
         kept, refused = kept + len(good), refused + len(inside) - len(good)
     assert kept
     assert refused
