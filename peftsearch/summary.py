@@ -18,6 +18,8 @@ from peftsearch.rundir import JsonLines, read_json
 
 #: What a baseline leaves in its folder instead of ``metrics.json`` when it diverges.
 DIVERGED = "diverged.json"
+#: What is said of a contestant of the race.
+_CONTESTANT = ("name", "source", "num_params", "steps", "score")
 #: Standard errors of a difference below which it counts as noise.
 _NOISE = 2.0
 #: How far above chance the best measured architecture must be for the supernet to have learned.
@@ -58,7 +60,7 @@ def summarise(run: Path) -> dict[str, Any]:
         "strategy": config["strategy"],
         "race": {
             "winner": race["winner"],
-            "contestants": len(race["contestants"]),
+            "contestants": [{key: row[key] for key in _CONTESTANT} for row in race["contestants"]],
             "trainings": race["trainings"],
             "limit": config["trainings"],
         },

@@ -84,6 +84,9 @@ def test_the_summary_agrees_with_the_stages(finished: Path) -> None:
     first, last = race["contestants"][0], max(row["steps"] for row in race["contestants"])
     top = max(row["score"] for row in race["contestants"] if row["steps"] == last)
     assert (race["winner"], last) == (first["name"], first["steps"])
+    assert len(summary["race"]["contestants"]) == len(race["contestants"]) > 1
+    for said, row in zip(summary["race"]["contestants"], race["contestants"], strict=True):
+        assert said.items() <= row.items()
     assert first["score"] == top or first["source"] == "uniform"  # the simplest of equals
     assert Architecture.load(finished / f"race/{race['winner']}.json") == architecture
     assert summary["exports"]["native"]["verified"]

@@ -15,6 +15,7 @@ from peftsearch.summary import summarise
 LORA = Choice("encoder.00.attention", "lora", 4, ("q", "v"), 900)
 ADAPTER = Choice("encoder.00.feed_forward", "adapter", 2, ("down",), 80)
 EMPTY = Choice("encoder.00.feed_forward")
+RACED = {"name": "gates-1", "source": "gates", "num_params": 980, "steps": 10, "score": 0.5}
 
 
 def entry(*values: float, num_params: int = 980) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def make(
     sites = {"backbone_parameters": 100_000, "head_parameters": 12, "max_cost": max_cost}
     write_json(run / "sites.json", sites)
     race = {"metric": "accuracy", "winner": winner, "trainings": 2.5}
-    race |= {"contestants": contestants or [{}, {}, {}]}
+    race["contestants"] = [{**RACED, **row} for row in contestants or [{}, {}, {}]]
     race["certainty"] = [{"site": LORA.site, "share": share} for share in certainty]
     write_json(run / "race.json", race)
     measured = {"chance": 0.5, "samples": [{"score": 0.4}, {"score": top}]}
@@ -100,7 +101,7 @@ def test_the_form_of_the_contract(tmp_path: Path) -> None:
     assert [summary[key] for key in heads] == [1, "micro-t5", "micro-nli", "accuracy", True, 7]
     assert summary["race"] == {
         "winner": "gates",
-        "contestants": 3,
+        "contestants": [RACED] * 3,
         "trainings": 2.5,
         "limit": 4,
     }
