@@ -97,13 +97,12 @@ def test_a_stand_in_for_the_usual_one_must_be_liked(work: Workspace) -> None:
     assert USUAL in [one.name for one in priced.others(work, RealTrials(work), worst, 7)]
 
 
-def test_no_uniform_one_races_where_none_may(work: Workspace) -> None:
-    plain = work.config
-    race = replace(plain.race, besides=0.0)
-    work.session.config = replace(plain, race=race)
-    found = priced.others(work, RealTrials(work), some_values(work, 0), 7)
-    work.session.config = plain
-    assert not found
+def test_no_uniform_one_races_where_none_may(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = replace(work.config.race, besides=0.0)
+    monkeypatch.setattr(work.session, "config", replace(work.config, race=race))
+    assert not priced.others(work, RealTrials(work), some_values(work, 0), 7)
 
 
 def test_uniform_ones_that_are_not_liked_do_not_race(work: Workspace) -> None:
