@@ -218,7 +218,7 @@ class _Reader:
         if path not in self.places:
             return method, "it is no module of a site"
         site, part, name = self.places[path]
-        if method == "modules_to_save":
+        if method in ("modules_to_save", "layernorm"):
             method = "layernorm"
             return method, "" if part == "norm" else "the whole module is trained, and not a part"
         if mark == "ia3_l":

@@ -368,6 +368,14 @@ def test_an_expression_that_matches_what_the_method_cannot_train(kind: str, tmp_
         import_architecture(tmp_path, FACTORIES["t5"]())
 
 
+def test_tuning_a_map_as_if_it_were_a_norm(tmp_path: Path) -> None:
+    """PEFT's LayerNorm tuning trains all of whatever it is put on."""
+    given = {"peft_type": "LN_TUNING", "target_modules": ["q"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(given))
+    with pytest.raises(ExportError, match="layernorm: the whole module is trained"):
+        import_architecture(tmp_path, FACTORIES["t5"]())
+
+
 def test_text_that_is_no_adapter(tmp_path: Path) -> None:
     path = _lora(tmp_path / "a") / "adapter_config.json"
     for text, said in (("[]", "no adapter of PEFT"), ("{", "adapter_config")):
