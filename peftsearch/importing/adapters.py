@@ -75,7 +75,12 @@ def configs_of(path: Path) -> list[dict[str, Any]]:
     """
     if (path / SETUP).is_file():
         names = _stack(read_json(path / SETUP)["adapter_setup"], path)
-        return [one for name in names for one in configs_of(path / name)]
+        return [one for name in names for one in _written_out(path / name)]
+    return _written_out(path)
+
+
+def _written_out(path: Path) -> list[dict[str, Any]]:
+    """Return the configs of one adapter."""
     data = read_json(path / CONFIG if path.is_dir() else path)
     config = data.get("config", data)
     if not isinstance(config, dict):
@@ -176,6 +181,14 @@ def _settings(config: Mapping[str, Any], kind: str | None) -> Iterator[str]:
         yield f"{key} is not known"
 
 
+def _size(config: Mapping[str, Any], key: str, plain: int) -> int:
+    """Return a size that is said in so many numbers; ``plain`` is that library's own."""
+    size = config.get(key, plain)
+    if type(size) is not int or size < 1:
+        raise ValueError(f"{key} is {json.dumps(size)}, not a whole number of at least 1")
+    return size
+
+
 def _bottlenecks(
     config: Mapping[str, Any], site: Site, backbone: Backbone
 ) -> Iterator[Piece | Problem]:
@@ -198,7 +211,7 @@ def _bottlenecks(
 
 def _loras(config: Mapping[str, Any], site: Site, backbone: Backbone) -> Iterator[Piece | Problem]:
     scales = config.get("composition_mode", "add") == "scale"
-    method, size = ("ia3", 1) if scales else ("lora", int(config.get("r", 8)))
+    method, size = ("ia3", 1) if scales else ("lora", _size(config, "r", 8))
     if site.part.endswith("attention") and config.get("selfattn_lora", True):
         for name in config.get("attn_matrices", ("q", "v")):
             if name in site.modules:
@@ -227,4 +240,4 @@ def _prefixes(
     else:
         wanted = True
     if wanted:
-        yield from whole(backbone, site.id, "prefix", int(config.get("prefix_length", 30)))
+        yield from whole(backbone, site.id, "prefix", _size(config, "prefix_length", 30))

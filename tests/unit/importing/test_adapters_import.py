@@ -268,6 +268,9 @@ def test_a_factor_that_leaves_nothing(tmp_path: Path) -> None:
         {"mh_adapter": True, "reduction_factor": 0},
         {"mh_adapter": True, "reduction_factor": {"7": 2}},
         {"architecture": "lora", "r": "many"},
+        {"architecture": "lora", "r": -1},
+        {"architecture": "lora", "r": 2.5},
+        {"architecture": "prefix_tuning", "prefix_length": float("inf")},
         {"architecture": "lora", "leave_out": 3},
         {"architecture": "union", "configs": ["lora"]},
         {"architecture": ["lora"]},
@@ -276,6 +279,12 @@ def test_a_factor_that_leaves_nothing(tmp_path: Path) -> None:
 def test_what_is_no_config(config: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no config of the adapters library"):
         import_architecture(_config(tmp_path, **config), FACTORIES["bert"]())
+
+
+def test_a_setup_that_names_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "adapter_setup.json").write_text(json.dumps({"adapter_setup": "."}))
+    with pytest.raises(ConfigError, match=r"adapter_config\.json"):
+        import_architecture(tmp_path, FACTORIES["bert"]())
 
 
 def test_a_fusion_is_not_one_model(tmp_path: Path) -> None:
