@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +36,42 @@ class Difference:
     found: str
 
 
+#: Beyond so many times the noise a row is another training, not the same one rounded elsewhere.
+#: Were it as far off as another seed, one check of two rows in fifty would go beyond.
+TIMES_NOISE = 2.0
+
+
+@dataclass(frozen=True)
+class Rechecked:
+    """What came of training rows again.
+
+    Attributes:
+        trained: Number of rows.
+        different: The numbers that came out otherwise.
+        off: Root mean square difference of the rows' test scores.
+        noise: The same between two seeds of one architecture, over the whole table; 0 with one.
+    """
+
+    trained: int
+    different: Sequence[Difference]
+    off: float
+    noise: float
+
+    @property
+    def rows_different(self) -> int:
+        """How many rows have a number that came out otherwise."""
+        return len({(d.architecture, d.seed) for d in self.different})
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the rows differ by rounding alone, as on other hardware, as far as one can see.
+
+        Sums of floats come out otherwise in the last digit with another processor or version,
+        and a training lets that grow; to no more than what another seed does.
+        """
+        return not self.different or self.off <= TIMES_NOISE * self.noise
+
+
 def check(
     spec: TableSpec,
     config: RunConfig,
@@ -40,8 +79,8 @@ def check(
     *,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[int, list[Difference]]:
-    """Train rows drawn at random again; every number but the time must be equal.
+) -> Rechecked:
+    """Train rows drawn at random again, and compare every number but the time.
 
     Args:
         spec: The table.
@@ -49,9 +88,6 @@ def check(
         count: How many rows, at most.
         jobs: Worker processes of one thread each.
         progress: Called with the rows done and the rows in all.
-
-    Returns:
-        The rows trained, and what differs.
 
     Raises:
         MissingError: The table has no rows.
@@ -67,13 +103,30 @@ def check(
     written = {(row["architecture"], int(row["seed"])): row for row in drawn}
     trainings = [Training(config, tuple(map(int, name.split("-"))), seed) for name, seed in written]
     different: list[Difference] = []
+    squares = []
     try:
         for done, row in enumerate(in_parallel(train_one, trainings, jobs), start=1):
-            different += _compare(written[row["architecture"], row["seed"]], row)
+            known = written[row["architecture"], row["seed"]]
+            different += _compare(known, row)
+            squares.append((float(known["test"]) - row["test"]) ** 2)
             progress(done, len(trainings))
     finally:
         forget()
-    return len(trainings), sorted(different, key=lambda d: (d.architecture, d.seed))
+    different.sort(key=lambda d: (d.architecture, d.seed))
+    return Rechecked(len(trainings), different, _root_mean(squares), noise(rows))
+
+
+def noise(rows: Iterable[dict[str, str]]) -> float:
+    """Return the root mean square difference between the test scores of two seeds."""
+    scores = defaultdict(list)
+    for row in rows:
+        scores[row["architecture"]].append(float(row["test"]))
+    pairs = (pair for each in scores.values() for pair in itertools.combinations(each, 2))
+    return _root_mean([(one - other) ** 2 for one, other in pairs])
+
+
+def _root_mean(squares: Sequence[float]) -> float:
+    return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
 
 
 def _compare(written: dict[str, str], found: dict[str, Any]) -> list[Difference]:

@@ -99,9 +99,23 @@ def built_lines(facts: Mapping[str, Any], folder: Path, words: Sequence[object])
     return [*lines, "Next: " + paste("peftsearch", "bench", next_step, *words)]
 
 
-def differences(found: Sequence[Any]) -> str:
-    """Return one line for each number that a table has wrong."""
-    return "\n".join(
-        f"  {d.architecture} seed {d.seed}: {d.column}: written {d.written}, now {d.found}"
-        for d in found
-    )
+def checked_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return how rows of a table came out, last a line for each number that differs.
+
+    Args:
+        found: What ``--check --json`` prints.
+    """
+    trained, rows = found["checked"], found["rows_different"]
+    if not rows:
+        return [f"{trained} of {trained} rows come out as written."]
+    verdict = "rounding, as on other hardware" if found["within_noise"] else "too much for rounding"
+    return [
+        f"{rows} of {trained} rows of {found['table']} come out otherwise, test scores by "
+        f"{100 * found['off']:.2f} points; two seeds differ by {100 * found['noise']:.2f} "
+        f"(root mean squares): {verdict}.",
+        *(
+            f"  {d['architecture']} seed {d['seed']}: {d['column']}: "
+            f"written {d['written']}, now {d['found']}"
+            for d in found["different"]
+        ),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from peftsearch.bench import workers
 from peftsearch.bench.build import build, every_architecture, read_rows
-from peftsearch.bench.checking import check
+from peftsearch.bench.checking import Difference, Rechecked, check, noise
 from peftsearch.bench.listing import facts
 from peftsearch.bench.placing import copied, writable
 from peftsearch.bench.table import Table
@@ -53,7 +54,8 @@ def test_worker_processes_build_the_same(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_check_finds_a_tampered_row(tiny: Tiny, tmp_path: Path) -> None:
     copy = tiny.copy(tmp_path / "t")
-    assert check(copy.spec, copy.config, 3) == (3, [])
+    same = check(copy.spec, copy.config, 3)
+    assert (same.trained, same.different, same.off, same.within_noise) == (3, [], 0.0, True)
     path = copy.folder / "scores.csv"
     rows = read_rows(path)[:4]
     rows[2]["test"] = "0.9"
@@ -61,8 +63,9 @@ def test_check_finds_a_tampered_row(tiny: Tiny, tmp_path: Path) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    trained, (only,) = check(copy.spec, copy.config, 99)
-    assert trained == 4
+    found = check(copy.spec, copy.config, 99)
+    (only,) = found.different
+    assert (found.trained, found.rows_different, found.within_noise) == (4, 1, False)
     assert (only.architecture, only.column, only.written) == (
         rows[2]["architecture"],
         "test",
@@ -71,6 +74,24 @@ def test_check_finds_a_tampered_row(tiny: Tiny, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(MissingError, match="has no rows"):
         check(copy.spec, copy.config, 1)
+
+
+def test_noise_is_what_two_seeds_differ_by() -> None:
+    rows = [
+        {"architecture": name, "test": score}
+        for name, score in [("a", "0.5"), ("a", "0.7"), ("b", "0.1"), ("b", "0.1"), ("c", "0.9")]
+    ]
+    assert noise(rows) == pytest.approx(math.sqrt(0.2**2 / 2))
+    assert noise(rows[-1:]) == 0.0, "a single seed says nothing of noise"
+
+
+@pytest.mark.parametrize(("off", "fine"), [(0.0, True), (0.19, True), (0.21, False)])
+def test_rows_may_be_rounded_otherwise_elsewhere(off: float, fine: bool) -> None:
+    """Up to twice the noise, and not at all in a table of one seed, whose noise is not known."""
+    other = Difference("0-1", 0, "test", "0.5", str(0.5 + off))
+    assert Rechecked(1, [other], off, noise=0.1).within_noise is fine
+    assert not Rechecked(1, [other], off + 0.01, noise=0.0).within_noise
+    assert Rechecked(1, [], 0.0, noise=0.0).within_noise
 
 
 def test_another_recipe_is_another_table(tiny: Tiny, tmp_path: Path) -> None:

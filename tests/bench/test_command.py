@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,18 +176,31 @@ def test_build_elsewhere_then_check_then_play(invoke, tiny, tmp_path):
     checked = invoke(*check)
     assert (checked.code, checked.out) == (0, "2 of 2 rows come out as written.\n")
 
-    path = Path("mine/scores.csv")
-    head, *rows = path.read_text().splitlines()
-    wrong = [row.split(",") for row in rows]
-    for row in wrong:
-        row[3] = "0.123"
-    path.write_text("\n".join([head, *map(",".join, wrong)]) + "\n")
+    def shifted(column, by):
+        """Write every row with one number moved; return its name."""
+        head, *rows = (source.folder.parent / "good.csv").read_text().splitlines()
+        moved = [row.split(",") for row in rows]
+        for row in moved:
+            row[column] = str(float(row[column]) + by)
+        Path("mine/scores.csv").write_text("\n".join([head, *map(",".join, moved)]) + "\n")
+        return head.split(",")[column]
+
+    shutil.copy("mine/scores.csv", source.folder.parent / "good.csv")
+    assert shifted(-2, 0.5) == "test"
     found = invoke(*check)
     assert (found.code, found.out) == (1, "")
-    assert "Error: 2 of 2 rows of tiny come out otherwise:" in found.err
-    assert found.err.count("at_0.125: written 0.123, now ") == 2
+    assert "Error: 2 of 2 rows of tiny come out otherwise, test scores by 50.00" in found.err
+    assert "too much for rounding." in found.err
+    assert found.err.count(": test: written ") == 2
     listed = json.loads(invoke(*check, "--json").out)
-    assert (listed["checked"], len(listed["different"])) == (2, 2)
+    assert (listed["checked"], len(listed["different"]), listed["within_noise"]) == (2, 2, False)
+
+    assert shifted(3, 1e-6) == "at_0.125"  # the last digit, as on another processor
+    found = invoke(*check)
+    assert found.code == 0, found.err
+    assert found.out.startswith("2 of 2 rows of tiny come out otherwise, test scores by 0.00")
+    assert "rounding, as on other hardware." in found.out
+    assert found.out.count(": at_0.125: written ") == 2
 
 
 def test_lists(invoke):
