@@ -6,12 +6,13 @@ import itertools
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peftsearch.bench.build import COLUMNS, Training, agree, forget, read_rows, train_one, workspace
-from peftsearch.bench.spec import SCORES, TableSpec
+from peftsearch.bench.spec import RUNGS, SCORES, TableSpec
+from peftsearch.bench.table import at
 from peftsearch.bench.workers import in_parallel
 from peftsearch.config import RunConfig
 from peftsearch.errors import MissingError
@@ -37,7 +38,7 @@ class Difference:
 
 
 #: Beyond so many times the noise a row is another training, not the same one rounded elsewhere.
-#: Were it as far off as another seed, one check of two rows in fifty would go beyond.
+#: As far off as another seed in every score, one check of two rows in fifty would go beyond.
 TIMES_NOISE = 2.0
 
 
@@ -48,7 +49,7 @@ class Rechecked:
     Attributes:
         trained: Number of rows.
         different: The numbers that came out otherwise.
-        off: Root mean square difference of the rows' test scores.
+        off: Root mean square difference of the rows' scores, selection and test.
         noise: The same between two seeds of one architecture, over the whole table; 0 with one.
     """
 
@@ -69,6 +70,8 @@ class Rechecked:
         Sums of floats come out otherwise in the last digit with another processor or version,
         and a training lets that grow; to no more than what another seed does.
         """
+        if any(d.column == "num_params" for d in self.different):
+            return False
         return not self.different or self.off <= TIMES_NOISE * self.noise
 
 
@@ -103,29 +106,34 @@ def check(
     written = {(row["architecture"], int(row["seed"])): row for row in drawn}
     trainings = [Training(config, tuple(map(int, name.split("-"))), seed) for name, seed in written]
     different: list[Difference] = []
-    squares = []
+    pairs = []
     try:
         for done, row in enumerate(in_parallel(train_one, trainings, jobs), start=1):
             known = written[row["architecture"], row["seed"]]
             different += _compare(known, row)
-            squares.append((float(known["test"]) - row["test"]) ** 2)
+            pairs.append((known, row))
             progress(done, len(trainings))
     finally:
         forget()
     different.sort(key=lambda d: (d.architecture, d.seed))
-    return Rechecked(len(trainings), different, _root_mean(squares), noise(rows))
+    return Rechecked(len(trainings), different, _apart(pairs), noise(rows))
 
 
 def noise(rows: Iterable[dict[str, str]]) -> float:
-    """Return the root mean square difference between the test scores of two seeds."""
-    scores = defaultdict(list)
+    """Return the root mean square difference between the scores of two seeds."""
+    seeds = defaultdict(list)
     for row in rows:
-        scores[row["architecture"]].append(float(row["test"]))
-    pairs = (pair for each in scores.values() for pair in itertools.combinations(each, 2))
-    return _root_mean([(one - other) ** 2 for one, other in pairs])
+        seeds[row["architecture"]].append(row)
+    return _apart(pair for each in seeds.values() for pair in itertools.combinations(each, 2))
 
 
-def _root_mean(squares: Sequence[float]) -> float:
+def _apart(pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> float:
+    """Return the root mean square difference of all scores of pairs of rows; 0 without any."""
+    squares = [
+        (float(one[name]) - float(other[name])) ** 2
+        for one, other in pairs
+        for name in (*map(at, RUNGS), "test")
+    ]
     return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
 
 

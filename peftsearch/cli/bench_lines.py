@@ -110,7 +110,7 @@ def checked_lines(found: Mapping[str, Any]) -> list[str]:
         return [f"{trained} of {trained} rows come out as written."]
     verdict = "rounding, as on other hardware" if found["within_noise"] else "too much for rounding"
     return [
-        f"{rows} of {trained} rows of {found['table']} come out otherwise, test scores by "
+        f"{rows} of {trained} rows of {found['table']} come out otherwise, scores by "
         f"{100 * found['off']:.2f} points; two seeds differ by {100 * found['noise']:.2f} "
         f"(root mean squares): {verdict}.",
         *(

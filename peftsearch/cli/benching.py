@@ -189,7 +189,7 @@ def build(
     What is there already is not trained again. With --check nothing is built: rows drawn at
     random are trained again, and what differs is listed. Equal numbers are to be expected on
     like hardware with like versions; elsewhere they are rounded otherwise. Exit code 1 means
-    that test scores are off by more than twice what two seeds differ by.
+    that scores are off by more than twice what two seeds differ by.
     """
     with session(quiet=quiet, as_json=as_json, debug=debug) as current:
         spec = read_spec(table)

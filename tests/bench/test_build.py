@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from peftsearch.bench import workers
-from peftsearch.bench.build import build, every_architecture, read_rows
+from peftsearch.bench.build import COLUMNS, build, every_architecture, read_rows
 from peftsearch.bench.checking import Difference, Rechecked, check, noise
 from peftsearch.bench.listing import facts
 from peftsearch.bench.placing import copied, writable
@@ -77,11 +78,12 @@ def test_check_finds_a_tampered_row(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_noise_is_what_two_seeds_differ_by() -> None:
-    rows = [
-        {"architecture": name, "test": score}
-        for name, score in [("a", "0.5"), ("a", "0.7"), ("b", "0.1"), ("b", "0.1"), ("c", "0.9")]
-    ]
+    scores = [("a", "0.5"), ("a", "0.7"), ("b", "0.1"), ("b", "0.1"), ("c", "0.9")]
+    columns = [name for name in COLUMNS if name == "test" or name.startswith("at_")]
+    rows = [{"architecture": name} | dict.fromkeys(columns, score) for name, score in scores]
     assert noise(rows) == pytest.approx(math.sqrt(0.2**2 / 2))
+    rows[0]["test"] = "0.7"
+    assert noise(rows) == pytest.approx(math.sqrt(0.2**2 / 2 * (1 - 1 / len(columns))))
     assert noise(rows[-1:]) == 0.0, "a single seed says nothing of noise"
 
 
@@ -92,6 +94,7 @@ def test_rows_may_be_rounded_otherwise_elsewhere(off: float, fine: bool) -> None
     assert Rechecked(1, [other], off, noise=0.1).within_noise is fine
     assert not Rechecked(1, [other], off + 0.01, noise=0.0).within_noise
     assert Rechecked(1, [], 0.0, noise=0.0).within_noise
+    assert not Rechecked(1, [replace(other, column="num_params")], 0.0, noise=0.1).within_noise
 
 
 def test_another_recipe_is_another_table(tiny: Tiny, tmp_path: Path) -> None:
