@@ -222,14 +222,14 @@ def _in_rows(x: Tensor, layers: Sequence[PeftLayer]) -> Tensor:
     """Return (B, T, D): OPT's feed-forward has (B * T, D), norms of heads (B, T, H, K).
 
     Swin's attention has a row for each window, (B * W, T, D). B is known from the masks alone, and
-    without them it does not matter.
+    without them it does not matter: then strides stay, for a copy can round attention otherwise.
 
     Args:
         x: Input or output of the host.
         layers: Those that are on; the others may still have the masks of another batch.
     """
     rows = max(1 if layer.mask is None else len(layer.mask) for layer in layers)
-    if x.dim() == 3 and rows in (1, len(x)):
+    if (x.dim() >= 3 and rows == 1) or (x.dim() == 3 and rows == len(x)):
         return x
     return x.reshape(rows, -1, x.shape[-1])
 
