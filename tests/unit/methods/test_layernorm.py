@@ -1,5 +1,7 @@
 """LayerNorm tuning on norms of heads, whose input is a transposed view."""
 
+from __future__ import annotations
+
 import torch
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
